@@ -1,0 +1,1 @@
+"""Where candles come from: the repository interface, the Arrow store, imports."""

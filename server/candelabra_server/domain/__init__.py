@@ -1,0 +1,1 @@
+"""Values without input or output: date ranges, timeframes, candles."""

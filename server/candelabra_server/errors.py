@@ -1,0 +1,224 @@
+"""Every error that Candelabra raises on purpose, with the stable reason a program can act on.
+
+The text of these errors is written for users and may reach a client as it is; the text of any other
+exception never does.
+
+    CandelabraError
+    ├── ConfigurationError        the server cannot work as configured
+    │   └── WorkerStartError      a worker could not build what it needs from its configuration
+    ├── InvalidRequestError       a request cannot run; carries every violation found
+    ├── FormulaError              a formula is wrong; carries every problem found
+    ├── ImportRefusedError        files cannot be imported; carries every problem found
+    ├── StoreError                the candle store cannot be read or written
+    │   └── TimeframeNotStoredError
+    ├── SymbolFailure             one symbol of a job has no result, the others go on
+    └── UnavailableError          not now: shutting down, or no worker can be started
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+__all__ = [
+    "CandelabraError",
+    "ConfigurationError",
+    "FormulaError",
+    "FormulaProblem",
+    "ImportProblem",
+    "ImportRefusedError",
+    "InvalidRequestError",
+    "Reason",
+    "StoreError",
+    "SymbolFailure",
+    "TimeframeNotStoredError",
+    "UnavailableError",
+    "Violation",
+    "WorkerStartError",
+]
+
+
+class Reason(StrEnum):
+    """Stable, machine-readable causes: of jobs (ErrorInfo.reason) and of symbols (SymbolError.reason)."""
+
+    # Requests
+    INVALID_REQUEST = "INVALID_REQUEST"
+    INVALID_FORMULA = "INVALID_FORMULA"
+    FORMULA_ID_UNAVAILABLE = "FORMULA_ID_UNAVAILABLE"
+    TIMEFRAME_NOT_STORED = "TIMEFRAME_NOT_STORED"
+    # Symbols
+    UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+    NO_CANDLES = "NO_CANDLES"
+    FIELD_NOT_STORED = "FIELD_NOT_STORED"
+    EVALUATION_FAILED = "EVALUATION_FAILED"
+    SYMBOL_TIME_LIMIT = "SYMBOL_TIME_LIMIT"
+    WORKER_START_FAILED = "WORKER_START_FAILED"
+    WORKER_DIED = "WORKER_DIED"
+    # The server
+    CONFIGURATION_INVALID = "CONFIGURATION_INVALID"
+    IMPORT_REFUSED = "IMPORT_REFUSED"
+    STORE_UNREADABLE = "STORE_UNREADABLE"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+
+
+class CandelabraError(Exception):
+    """Base of all errors that Candelabra raises on purpose.
+
+    Attributes:
+        reason: the stable cause.
+        metadata: details of the cause, all strings.
+    """
+
+    reason: Reason = Reason.INTERNAL
+
+    def __init__(
+        self, message: str, *, reason: Reason | None = None, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        if reason is not None:
+            self.reason = reason
+        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
+
+
+class ConfigurationError(CandelabraError):
+    """The server, or something it is made of, cannot work as configured."""
+
+    reason = Reason.CONFIGURATION_INVALID
+
+
+class WorkerStartError(ConfigurationError):
+    """A worker process could not build its repository or its formula service from their configuration."""
+
+    reason = Reason.WORKER_START_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong with a request.
+
+    Attributes:
+        field: path of the field in the request's message, for example `formula.expression`.
+        description: what is wrong, what was expected and what to do.
+        reason: a stable cause, finer than the request's own.
+    """
+
+    field: str
+    description: str
+    reason: str = ""
+
+
+class InvalidRequestError(CandelabraError):
+    """A request cannot run as it is; `violations` has everything that is wrong with it, at least one."""
+
+    reason = Reason.INVALID_REQUEST
+
+    def __init__(self, violations: Iterable[Violation], *, reason: Reason | None = None) -> None:
+        self.violations = tuple(violations)
+        first = self.violations[0]
+        more = f" (and {len(self.violations) - 1} more)" if len(self.violations) > 1 else ""
+        super().__init__(f"{first.field}: {first.description}{more}", reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class FormulaProblem:
+    """One mistake in a formula.
+
+    Attributes:
+        code: stable, upper-case, for example `UNKNOWN_FUNCTION`.
+        message: one line: what is wrong and what was expected.
+        line: counted from 1.
+        column: counted from 1, in characters.
+        length: how many characters are wrong, at least 1.
+        source: the line of the formula that has the mistake.
+        suggestion: a name to write instead, or None.
+    """
+
+    code: str
+    message: str
+    line: int
+    column: int
+    length: int
+    source: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        """Position, message and suggestion; then the line with carets under the mistake."""
+        hint = f"; did you mean `{self.suggestion}`?" if self.suggestion else ""
+        carets = " " * (self.column - 1) + "^" * self.length
+        return f"line {self.line}, column {self.column}: {self.message}{hint}\n  {self.source}\n  {carets}"
+
+
+class FormulaError(CandelabraError):
+    """A formula is wrong; `problems` has every mistake found, in order of position, at least one."""
+
+    reason = Reason.INVALID_FORMULA
+
+    def __init__(self, problems: Iterable[FormulaProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportProblem:
+    """One thing that is wrong in a file to import.
+
+    Attributes:
+        file: the file as the user named it.
+        line: counted from 1 with the header as line 1 (for Parquet and Arrow: the row, from 1); None when
+            the whole file is meant.
+        message: what is wrong and what was expected.
+    """
+
+    file: str
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{where}: {self.message}"
+
+
+class ImportRefusedError(CandelabraError):
+    """Nothing was imported; `problems` has what is wrong, up to a limit, and `problem_count` how many in all."""
+
+    reason = Reason.IMPORT_REFUSED
+
+    def __init__(self, problems: Sequence[ImportProblem], *, problem_count: int | None = None) -> None:
+        self.problems = tuple(problems)
+        self.problem_count = len(self.problems) if problem_count is None else problem_count
+        lines = [str(problem) for problem in self.problems]
+        if self.problem_count > len(lines):
+            lines.append(f"and {self.problem_count - len(lines)} more problems")
+        super().__init__("\n".join(lines))
+
+
+class StoreError(CandelabraError):
+    """The candle store cannot be read or written."""
+
+    reason = Reason.STORE_UNREADABLE
+
+
+class TimeframeNotStoredError(StoreError):
+    """No candles of this timeframe are stored; the message names the timeframes that are."""
+
+    reason = Reason.TIMEFRAME_NOT_STORED
+
+    def __init__(self, timeframe: str, stored: Sequence[str]) -> None:
+        have = f"stored are: {', '.join(stored)}" if stored else "the store is empty, import some candles first"
+        super().__init__(f"no candles of timeframe {timeframe} are stored; {have}", metadata={"timeframe": timeframe})
+
+
+class SymbolFailure(CandelabraError):  # noqa: N818 - a failure of one symbol, not of the program
+    """One symbol has no result. Raised in workers and sent to the client as that symbol's `error`."""
+
+    reason = Reason.EVALUATION_FAILED
+
+
+class UnavailableError(CandelabraError):
+    """The server cannot take the job now; the same job may succeed a moment later."""
+
+    reason = Reason.UNAVAILABLE

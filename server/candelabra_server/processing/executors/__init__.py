@@ -1,0 +1,1 @@
+"""Where chunks of work run: executors behind the concurrent.futures seam."""

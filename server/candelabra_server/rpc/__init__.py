@@ -1,0 +1,1 @@
+"""gRPC: servicers, status mapping and the server itself."""
