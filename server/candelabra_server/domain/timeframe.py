@@ -19,7 +19,7 @@ _UNIT_SPELLINGS = {
     "mo": "M", "mon": "M", "month": "M", "monthly": "M",
 }  # fmt: skip
 _LARGER_UNIT = {"s": (60, "m"), "m": (60, "h"), "h": (24, "d")}
-_PATTERN = re.compile(r"\s*(\d{0,5})\s*[-_ ]?\s*([A-Za-z]{1,7})\s*")
+_PATTERN = re.compile(r"\s*([0-9]{0,5})\s*[-_ ]?\s*([A-Za-z]{1,7})\s*")
 
 
 @dataclass(frozen=True, slots=True, order=True)

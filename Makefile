@@ -1,0 +1,58 @@
+# Candelabra's commands. Everything lives in .venv; delete it to start afresh.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.set-up
+STORE ?= candelabra-data
+SUITE ?= lifecycle
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run serve test check lint constraints proto bench
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## Build .venv with everything that the other targets need
+
+$(SETUP): pyproject.toml server/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint server/constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint server/constraints.txt \
+	  --build-constraint server/constraints.txt --editable '.[server,cli,demo]' --group dev
+	@touch $@
+
+run: $(SETUP) ## Load demo candles once, start a server, run a job over each kind, stop
+	@$(BIN)/python client/examples/python/demo_run.py --store $(STORE)
+
+serve: $(SETUP) ## Load demo candles once and serve them on 127.0.0.1:50051
+	@$(BIN)/candelabra-server demo --if-missing --store $(STORE)
+	@exec $(BIN)/candelabra-server serve --store $(STORE)
+
+test: $(SETUP) ## Run all tests
+	$(BIN)/python -m pytest
+
+check: $(SETUP) lint ## Lint, types, import contracts, generated code, coverage of the lifecycle code
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/coverage run --include='*/processing/processing_engine.py,*/executors/*.py' \
+	  -m pytest -q tests/server/processing/test_processing_engine.py tests/server/processing/executors
+	$(BIN)/coverage report --fail-under=100 --show-missing
+
+lint: $(SETUP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd protos && ../$(BIN)/buf lint
+
+constraints: $(SETUP) ## Write the installed versions to server/constraints.txt
+	@{ echo '# Pinned versions of everything that `make setup` installs. Renew with `make constraints`.'; \
+	  $(BIN)/python -m pip freeze --all --exclude-editable; grep '^hatchling==' server/constraints.txt; \
+	} > $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt server/constraints.txt
+
+proto: $(SETUP) ## Generate the messages and stubs anew
+	$(BIN)/python protos/generate.py
+
+bench: $(SETUP) ## Measure beside the peers: make bench SUITE=lifecycle
+	$(BIN)/python -m tests.benchmarks $(SUITE)

@@ -1,0 +1,76 @@
+"""The one place that wires things together: configuration to repository, engine and server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+
+from candelabra_server.candles.factory import create_candle_repository
+from candelabra_server.candles.repository import ICandleRepository
+from candelabra_server.config import ServerConfig
+from candelabra_server.errors import UnavailableError
+from candelabra_server.formulas.factory import create_formula_service
+from candelabra_server.processing.processing_engine import ProcessingEngine
+
+__all__ = ["serve"]
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleRepository], None]) -> None:
+    """Serves until SIGTERM or SIGINT, then drains and returns; a second signal does not wait for jobs.
+
+    Args:
+        config: what to serve and where.
+        on_ready: called once with the address and the repository when the workers are warm.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on, or workers cannot work as configured.
+        UnavailableError: worker processes die at their start.
+    """
+    candle_repo = create_candle_repository({"type": "arrow", "path": str(config.store.resolve())})
+    formula_service = create_formula_service(
+        {"type": "builtin", "max_expression_length": config.limits.max_expression_length}
+    )
+    stop = _stop_signals()
+    with ProcessingEngine(candle_repo, formula_service, config.workers, limits=config.limits) as engine:
+        # The pool's helper process runs by now; grpc is imported after it, never before.
+        from candelabra_server.rpc.server import RpcServer  # noqa: PLC0415
+
+        async with RpcServer(config, engine=engine, candle_repo=candle_repo) as server:
+            warming = asyncio.create_task(engine.warm_up())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if warming.done():
+                reports = await warming
+                if not all(report.preloaded for report in reports):
+                    logger.warning("workers were started without preloaded modules; each start takes longer")
+                await server.set_serving()
+                on_ready(server.address, candle_repo)
+                await stopping
+            logger.info("stopping: no new jobs, waiting up to %g s for running ones", config.drain_seconds)
+            stop.clear()
+            draining, second = asyncio.create_task(server.drain()), asyncio.create_task(stop.wait())
+            await asyncio.wait([draining, second], return_when=asyncio.FIRST_COMPLETED)
+            if not (draining.done() and draining.result()):
+                logger.warning("jobs were still running; they end with UNAVAILABLE")
+                await asyncio.to_thread(engine.shutdown)
+            for task in (warming, stopping, draining, second):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, UnavailableError):
+                    await task
+
+
+def _stop_signals() -> asyncio.Event:
+    """An event that is set by every SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(name, stop.set)
+        except NotImplementedError:  # Windows has no signal handlers on its loop
+            signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop

@@ -1,0 +1,181 @@
+"""The `candelabra-server` command: serve, demo, import, check-config."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from candelabra_server import __version__
+from candelabra_server.candles.demo import demo_is_loaded, load_demo
+from candelabra_server.candles.importing import ImportSummary, import_files
+from candelabra_server.candles.repository import ICandleRepository
+from candelabra_server.config import DEFAULT_LISTEN, DEFAULT_STORE, ServerConfig, available_cpus
+from candelabra_server.errors import CandelabraError, ImportRefusedError
+
+__all__ = ["run"]
+
+_FAILED = 1
+
+_app = typer.Typer(
+    name="candelabra-server",
+    help="Candelabra's server: formulas over the candles of thousands of symbols, streamed over gRPC.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Store = Annotated[Path, typer.Option(envvar="CANDELABRA_STORE", help="Folder of the candle store.")]
+Listen = Annotated[
+    str, typer.Option(envvar="CANDELABRA_LISTEN", help="HOST:PORT (port 0: the system chooses) or unix:PATH.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(envvar="CANDELABRA_WORKERS", min=1, help="Worker processes.", show_default="CPUs it may use"),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Allow an address other than this machine's own without encryption.")
+]
+DrainSeconds = Annotated[float, typer.Option(min=0, help="After SIGTERM: how long running jobs may go on.")]
+
+
+def run() -> None:
+    """Runs the command line; the only place that turns errors into exit statuses."""
+    try:
+        _app()
+    except ImportRefusedError as error:
+        for problem in error.problems:
+            _err.print(str(problem), markup=False, style="red")
+        if error.problem_count > len(error.problems):
+            _err.print(f"and {error.problem_count - len(error.problems)} more problems")
+        _err.print("nothing was imported", style="bold")
+        sys.exit(_FAILED)
+    except CandelabraError as error:
+        _err.print(error.message, markup=False, style="red")
+        sys.exit(_FAILED)
+
+
+@_app.callback(invoke_without_command=True)
+def _main(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    log_level: Annotated[
+        str, typer.Option(envvar="CANDELABRA_LOG_LEVEL", help="debug, info, warning or error.")
+    ] = "warning",
+) -> None:
+    if version:
+        _out.print(f"candelabra-server {__version__}")
+        raise typer.Exit
+    level = logging.getLevelNamesMapping().get(log_level.upper())
+    if level is None:
+        raise typer.BadParameter(f"{log_level!r} is not one of debug, info, warning, error", param_hint="--log-level")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s")
+
+
+@_app.command()
+def serve(
+    listen: Listen = DEFAULT_LISTEN,
+    store: Store = DEFAULT_STORE,
+    workers: Workers = None,
+    drain_seconds: DrainSeconds = 30.0,
+    *,
+    insecure: Insecure = False,
+) -> None:
+    """Serve jobs until SIGTERM or Ctrl-C, then finish what runs."""
+    from candelabra_server.app import serve as serve_until_stopped  # noqa: PLC0415 - only this command needs it
+
+    config = _config(listen, store, workers, drain_seconds, insecure=insecure)
+    asyncio.run(serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo)))
+    _out.print("stopped")
+
+
+@_app.command("check-config")
+def check_config(
+    listen: Listen = DEFAULT_LISTEN,
+    store: Store = DEFAULT_STORE,
+    workers: Workers = None,
+    drain_seconds: DrainSeconds = 30.0,
+    *,
+    insecure: Insecure = False,
+) -> None:
+    """Check the settings that `serve` would use and print them."""
+    config = _config(listen, store, workers, drain_seconds, insecure=insecure)
+    for name in ("listen", "store", "workers", "drain_seconds", "insecure"):
+        _out.print(f"{name} = {getattr(config, name)}", markup=False)
+
+
+@_app.command()
+def demo(
+    store: Store = DEFAULT_STORE,
+    *,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing when they are loaded already.")] = False,
+) -> None:
+    """Load demo candles: AAPL, FB, GOOG, IBM, MSFT (real, daily) and 8,000 synthetic symbols."""
+    if if_missing and demo_is_loaded(store):
+        _out.print(f"demo candles are in {store} already", markup=False)
+        return
+    with _progress("loading demo candles") as progress:
+        summary = load_demo(store, progress=progress)
+    _print_summary(summary, store)
+
+
+@_app.command("import")
+def import_command(
+    files: Annotated[list[Path], typer.Argument(help="CSV (also .gz), Parquet or Arrow files.", exists=True)],
+    timeframe: Annotated[str, typer.Option(help="Length of a candle, such as 1m or 1d.")],
+    store: Store = DEFAULT_STORE,
+    adjust_by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Scale prices by COLUMN/close (such as 'Adj Close'), volume inversely."),
+    ] = None,
+    symbol: Annotated[
+        str | None, typer.Option(help="The symbol, where the file has no such column.", show_default="the file's name")
+    ] = None,
+) -> None:
+    """Import candles: all of the files, or nothing when anything is wrong with one."""
+    with _progress("importing") as progress:
+        summary = import_files(
+            files, timeframe=timeframe, store=store, adjust_by=adjust_by, symbol=symbol, progress=progress
+        )
+    _print_summary(summary, store)
+
+
+def _config(listen: str, store: Path, workers: int | None, drain_seconds: float, *, insecure: bool) -> ServerConfig:
+    return ServerConfig(
+        listen=listen,
+        store=store,
+        workers=workers or available_cpus(),
+        insecure=insecure,
+        drain_seconds=drain_seconds,
+    )
+
+
+def _banner(config: ServerConfig, address: str, candle_repo: ICandleRepository) -> None:
+    stored = ", ".join(f"{count:,} symbols of {name}" for name, count in candle_repo.timeframes().items())
+    _out.print(f"Candelabra {__version__}")
+    _out.print(f"  listening on  {address}", markup=False)
+    _out.print(f"  store         {config.store}: {stored or 'empty, try `candelabra-server demo`'}", markup=False)
+    _out.print(f"  workers       {config.workers}")
+    sys.stdout.flush()  # whoever started the server may be waiting for the address
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, nothing elsewhere; gives a function to call with what is done and the total."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_summary(summary: ImportSummary, store: Path) -> None:
+    _out.print(f"imported {summary.rows:,} candles of {summary.symbols:,} symbols into {store}", markup=False)

@@ -1,0 +1,91 @@
+"""The server's settings: what they are, how they are checked, what they default to."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from candelabra_server.errors import ConfigurationError
+
+__all__ = ["DEFAULT_LISTEN", "DEFAULT_STORE", "JobLimits", "ServerConfig", "available_cpus"]
+
+DEFAULT_LISTEN = "127.0.0.1:50051"
+DEFAULT_STORE = Path("candelabra-data")
+
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLimits:
+    """What one job may ask for; a job beyond a limit is refused before anything is sent."""
+
+    max_symbols: int = 100_000
+    """Most symbols, after patterns were resolved."""
+    max_expression_length: int = 16_384
+    """Most characters of a formula."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Everything that can be set; checked when it is made.
+
+    Raises:
+        ConfigurationError: a value cannot work; the message names the setting and what it may be.
+    """
+
+    listen: str = DEFAULT_LISTEN
+    """Address and port (0 lets the system choose), or `unix:PATH`."""
+    store: Path = DEFAULT_STORE
+    """Folder of the candle store; made by the first import."""
+    workers: int
+    """Worker processes, 1 or more."""
+    insecure: bool = False
+    """Allows an address that other machines can reach although traffic is not encrypted."""
+    drain_seconds: float = 30.0
+    """After SIGTERM: how long running jobs may go on."""
+    limits: JobLimits = JobLimits()
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigurationError(f"workers must be 1 or more, not {self.workers}")
+        if not self.drain_seconds >= 0:
+            raise ConfigurationError(f"drain seconds must be 0 or more, not {self.drain_seconds}")
+        if self.store.exists() and not self.store.is_dir():
+            raise ConfigurationError(f"store {self.store} is a file; expected a folder")
+        if not _is_local(self.listen) and not self.insecure:
+            raise ConfigurationError(
+                f"listen address {self.listen} can be reached from other machines and traffic is not encrypted; "
+                "listen on 127.0.0.1, or add --insecure if the network itself is trusted"
+            )
+
+
+def available_cpus() -> int:
+    """Processors that this process may use: affinity and a container's quota respected, at least 1."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 4
+    return max(1, min(affinity, _quota() or affinity))
+
+
+def _quota() -> int | None:
+    try:
+        quota, period = _CGROUP_QUOTA.read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no cgroup v2, or "max"
+        return None
+
+
+def _is_local(listen: str) -> bool:
+    """Whether only this machine can reach the address; raises when it is not an address."""
+    if listen.startswith("unix:"):
+        return True
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65_535 or not host:
+        raise ConfigurationError(f"listen address {listen!r} is not HOST:PORT (such as {DEFAULT_LISTEN}) or unix:PATH")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False  # a host name may mean any interface

@@ -1,0 +1,212 @@
+"""Drives chunks through a worker pool: what the scheduler decides, this file carries out.
+
+    deliver(plan) ──▶ Scheduler ──take──▶ pool.submit ──▶ worker
+         ▲                                                  │ future done (pool's thread)
+         └── job's inbox ◀── _chunk_done (event loop) ◀─────┘
+
+One dispatcher belongs to one event loop and is called from it only. A job gets no more chunks until its
+consumer has taken what is done, so nothing is buffered beyond workers + 1 chunks a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, UnavailableError
+from candelabra_server.processing.job_plan import JobPlan
+from candelabra_server.processing.result_encoding import encode_failure
+from candelabra_server.processing.scheduling import MAX_ATTEMPTS, Chunk, JobQueue, Scheduler
+from candelabra_server.processing.worker_functions import ChunkReply
+from candelabra_server.processing.worker_logging import replay
+
+__all__ = ["Delivery", "Dispatcher", "WorkerPool"]
+
+logger = logging.getLogger(__name__)
+
+_WATCH_SECONDS = 1.0
+"""A dead worker that the pool has not reported for this long will never be reported."""
+
+
+class WorkerPool(Protocol):
+    """What the dispatcher needs of the engine's pool."""
+
+    def submit(self, task: bytes) -> Future[ChunkReply]:
+        """Gives one encoded ChunkTask to the pool; raises BrokenProcessPool or UnavailableError."""
+
+    def has_silently_died(self) -> bool:
+        """Whether a worker is dead and the pool does not say so (yet)."""
+
+    async def break_up(self) -> None:
+        """Ends every process of the pool; whatever it had in flight fails."""
+
+    async def recover(self) -> None:
+        """Replaces a broken pool by one that has answered; raises UnavailableError when there is none."""
+
+
+class Delivery(NamedTuple):
+    """One symbol, done."""
+
+    messages: Sequence[bytes]
+    """ProcessingResult parts without the server's fields, in order, at least one."""
+    attempts: int
+
+
+class _Active(NamedTuple):
+    plan: JobPlan
+    inbox: asyncio.Queue[list[Delivery] | CandelabraError]
+
+
+class Dispatcher:
+    """Runs the plans of one event loop on a pool, fairly."""
+
+    def __init__(self, pool: WorkerPool, *, workers: int) -> None:
+        self._pool = pool
+        self._scheduler = Scheduler(workers=workers)
+        self._jobs: dict[JobQueue, _Active] = {}
+        self._loop = asyncio.get_running_loop()
+        self._is_broken = False
+        self._recovery: asyncio.Task[None] | None = None
+        self._watchdog: asyncio.Task[None] | None = None
+
+    async def deliver(self, plan: JobPlan) -> AsyncIterator[Delivery]:
+        """Yields every symbol of the plan once, as they are done.
+
+        Closing the iterator, or cancelling the task that waits for it, drops what is queued.
+
+        Raises:
+            UnavailableError: the pool is gone; symbols that were not yielded have no result.
+        """
+        job = self._scheduler.add(plan.symbols, weight=plan.weight)
+        active = self._jobs[job] = _Active(plan, asyncio.Queue())
+        remaining = len(plan.symbols)
+        try:
+            self._watch()
+            self._pump()
+            while remaining:
+                done = await active.inbox.get()
+                if isinstance(done, CandelabraError):
+                    raise done
+                for delivery in done:
+                    yield delivery
+                remaining -= len(done)
+                self._scheduler.fetched(job)
+                self._pump()
+        finally:
+            del self._jobs[job]
+            self._scheduler.remove(job)
+            self._pump()
+            if not self._jobs and self._watchdog is not None:
+                self._watchdog.cancel()
+                self._watchdog = None
+
+    def _pump(self) -> None:
+        """Fills the window, unless the pool is being replaced."""
+        while not self._is_broken and (chunk := self._scheduler.take()) is not None:
+            task = self._jobs[chunk.job].plan.chunk_bytes(chunk.symbols)
+            try:
+                future = self._pool.submit(task)
+            except BrokenProcessPool:
+                self._scheduler.returned(chunk)
+                self._begin_recovery()
+            except UnavailableError as error:
+                self._scheduler.returned(chunk)
+                self._fail_all(error)
+                return
+            else:
+                future.add_done_callback(partial(self._report, chunk))
+
+    def _report(self, chunk: Chunk, future: Future[ChunkReply]) -> None:
+        # Runs in a thread of the pool. A loop that was closed meanwhile has no job left to tell.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._chunk_done, chunk, future)
+
+    def _chunk_done(self, chunk: Chunk, future: Future[ChunkReply]) -> None:
+        if future.cancelled():
+            self._scheduler.returned(chunk)
+            self._begin_recovery()
+        elif (error := future.exception()) is None:
+            reply = future.result()
+            replay(reply.logs)
+            attempts = chunk.job.attempts
+            self._scheduler.finished(chunk, reply.seconds)
+            self._hand_over(
+                chunk.job,
+                [
+                    Delivery(messages, attempts.get(symbol, 0) + 1)
+                    for symbol, messages in zip(chunk.symbols, reply.messages, strict=True)
+                ],
+            )
+        elif isinstance(error, BrokenProcessPool):
+            convicted = self._scheduler.lost(chunk)
+            if convicted:
+                self._hand_over(chunk.job, [_failed(symbol, _worker_died(symbol)) for symbol in convicted])
+            self._begin_recovery()
+        else:
+            logger.error("a chunk of %d symbols failed outside of its worker", len(chunk.symbols), exc_info=error)
+            self._scheduler.finished(chunk, 0.0)
+            self._hand_over(chunk.job, [_failed(symbol, _internal()) for symbol in chunk.symbols])
+        if self._is_broken:
+            self._begin_recovery()
+        self._pump()
+
+    def _hand_over(self, job: JobQueue, deliveries: list[Delivery]) -> None:
+        if job in self._jobs:
+            self._jobs[job].inbox.put_nowait(deliveries)
+
+    def _begin_recovery(self) -> None:
+        """Marks the pool as broken; once all it had in flight is accounted for, replaces it."""
+        self._is_broken = True
+        if self._scheduler.in_flight == 0 and self._recovery is None:
+            self._recovery = self._loop.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        try:
+            await self._pool.recover()
+        except UnavailableError as error:
+            self._fail_all(error)
+        finally:
+            self._is_broken = False
+            self._recovery = None
+        self._pump()
+
+    def _fail_all(self, error: UnavailableError) -> None:
+        for active in self._jobs.values():
+            active.inbox.put_nowait(error)
+
+    def _watch(self) -> None:
+        if self._watchdog is None:
+            self._watchdog = self._loop.create_task(self._watch_for_silent_death())
+
+    async def _watch_for_silent_death(self) -> None:
+        """Covers the deaths that the standard pool never reports, such as one while a result is being sent."""
+        suspected = False
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            dead = self._pool.has_silently_died()
+            if dead and suspected:
+                logger.error("a worker died and its pool did not notice: ending the pool")
+                await self._pool.break_up()
+            suspected = dead and not suspected
+
+
+def _failed(symbol: str, failure: CandelabraError) -> Delivery:
+    return Delivery([encode_failure(symbol, failure)], MAX_ATTEMPTS if failure.reason == Reason.WORKER_DIED else 1)
+
+
+def _worker_died(symbol: str) -> SymbolFailure:
+    return SymbolFailure(
+        f"the worker process died {MAX_ATTEMPTS} times while it had this symbol",
+        reason=Reason.WORKER_DIED,
+        metadata={"symbol": symbol, "attempts": str(MAX_ATTEMPTS)},
+    )
+
+
+def _internal() -> SymbolFailure:
+    return SymbolFailure("an unexpected error; the server's log has the cause", reason=Reason.INTERNAL)

@@ -1,0 +1,58 @@
+"""How worker processes are started: never by forking a process that has gRPC threads.
+
+forkserver, where there is one: an exec'd helper process imports the worker's modules once and forks
+workers from there in about 20 ms. spawn elsewhere (Windows).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import BaseContext
+
+__all__ = ["PRELOADED_MODULE", "worker_context"]
+
+PRELOADED_MODULE = "candelabra_server.processing.worker_preload"
+
+_THREAD_SETTINGS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "ARROW")
+_ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in _THREAD_SETTINGS} | {"POLARS_MAX_THREADS": "1"}
+"""Parallelism comes from processes: a numeric library in a worker gets one thread."""
+
+_environment_lock = threading.Lock()
+
+
+def worker_context() -> BaseContext:
+    """The multiprocessing context for worker pools, with its helper process running.
+
+    Returns in a few milliseconds: the helper imports its modules while the caller goes on. If the
+    program started a forkserver of its own before, that one is used as it is; workers then import what
+    they need themselves, and say so in their report. Safe to call from several threads.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    # Imported here because the module does not exist where there is no forkserver.
+    from multiprocessing import forkserver  # noqa: PLC0415
+
+    context = multiprocessing.get_context("forkserver")
+    with _environment_lock, _environment(_ONE_THREAD):
+        context.set_forkserver_preload([PRELOADED_MODULE])
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    # The helper freezes the environment it is started with, so ours need not stay changed.
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,393 @@
+"""ProcessingEngine: owns the process pool from start to end and runs jobs on it.
+
+    with ProcessingEngine(candle_repo, formula_service) as engine:
+        results = await engine.process_batch(job)
+
+Scripts that do this need the `if __name__ == "__main__":` guard: workers import the main module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self
+
+from candelabra.v1 import ProcessingJob, ProcessingResult
+
+from candelabra_server.candles.repository import ICandleRepository
+from candelabra_server.config import JobLimits
+from candelabra_server.errors import ConfigurationError, UnavailableError
+from candelabra_server.formulas.service import FormulaService
+from candelabra_server.processing.dispatcher import Dispatcher
+from candelabra_server.processing.executors.local_pool import (
+    bounded_shutdown,
+    create_pool,
+    hard_stop,
+    has_silently_died,
+    is_broken,
+)
+from candelabra_server.processing.job_plan import JobPlan, WorkerConfigs, plan_job, prepare_symbol_args
+from candelabra_server.processing.result_encoding import encode_header
+from candelabra_server.processing.worker_functions import (
+    ChunkReply,
+    WorkerReport,
+    _worker_ping,
+    _worker_process_chunk,
+)
+from candelabra_server.processing.worker_logging import replay
+
+__all__ = ["IProcessingEngine", "ProcessingEngine"]
+
+logger = logging.getLogger(__name__)
+
+_FALLBACK_WORKERS = 4
+_SHUTDOWN_WARN_SECONDS = 5.0
+_BREAK_UP_GRACE_SECONDS = 0.5
+_PING_SECONDS = 60.0
+_RECOVERY_ATTEMPTS = 3
+
+
+class IProcessingEngine(ABC):
+    """Runs jobs. Implementations are context managers that own their workers."""
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool: ...
+
+    @abstractmethod
+    def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - the specification's signature
+        """Ends the workers."""
+
+    @abstractmethod
+    async def process_batch(self, job: ProcessingJob) -> list[ProcessingResult]:
+        """Every symbol's whole result as one message each, in the job's order of symbols."""
+
+    @abstractmethod
+    def stream(self, job: ProcessingJob) -> AsyncIterator[bytes]:
+        """Finished ProcessingResult bytes, symbols as they are done, a symbol's parts in order."""
+
+
+class ProcessingEngine(IProcessingEngine):
+    """Runs jobs on a pool of local worker processes.
+
+    The pool is made on entering the context (sync or async) and ended, after its pending tasks, on
+    leaving it. Jobs may run concurrently, on one event loop or on several; `shutdown` may be called from
+    any thread.
+
+    Args:
+        candle_repo: where candles come from; workers build their own from its `worker_config()`.
+        formula_service: likewise.
+        max_workers: worker processes; None is the number of CPUs, or 4 where that is unknown.
+        shutdown_limit_seconds: how long a shutdown waits for pending tasks before it kills the workers.
+        limits: what one job may ask for.
+
+    Raises:
+        ValueError: `max_workers` is below 1.
+    """
+
+    def __init__(
+        self,
+        candle_repo: ICandleRepository,
+        formula_service: FormulaService,
+        max_workers: int | None = None,
+        *,
+        shutdown_limit_seconds: float = 60.0,
+        limits: JobLimits | None = None,
+    ) -> None:
+        if max_workers is not None and max_workers < 1:
+            raise ValueError(f"max_workers must be 1 or more, not {max_workers}")
+        self._candle_repo = candle_repo
+        self._formula_service = formula_service
+        self._max_workers = max_workers or (os.cpu_count() or _FALLBACK_WORKERS)
+        self._shutdown_limit_seconds = shutdown_limit_seconds
+        self._limits = limits or JobLimits()
+        self._executor: ProcessPoolExecutor | None = None
+        self._generation = 0
+        self._lock = threading.RLock()
+        self._finalizer: weakref.finalize[..., Any] | None = None
+        self._dispatchers: dict[asyncio.AbstractEventLoop, Dispatcher] = {}
+        logger.info("ProcessingEngine initialized: max_workers=%d", self._max_workers)
+
+    @property
+    def max_workers(self) -> int:
+        """Worker processes that the pool has at most."""
+        return self._max_workers
+
+    def __enter__(self) -> Self:
+        """Makes the pool, unless there is one. Takes milliseconds: workers start with the first work."""
+        with self._lock:
+            if self._executor is None:
+                self._create_executor()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> bool:
+        """Waits for pending tasks and ends the pool; exceptions of the body pass through."""
+        self.shutdown(wait=True)
+        return False
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.shutdown)
+
+    def _ensure_executor(self) -> ProcessPoolExecutor:
+        """The pool, made if there is none, replaced if it is broken. May block for some seconds then."""
+        with self._lock:
+            executor = self._executor
+            if executor is None:
+                executor = self._create_executor()
+                logger.warning(
+                    "ProcessPoolExecutor created outside context manager. "
+                    "Consider using 'with ProcessingEngine(...) as engine:'"
+                )
+            elif is_broken(executor):
+                logger.warning(
+                    "ProcessPoolExecutor generation %d is broken, starting generation %d",
+                    self._generation,
+                    self._generation + 1,
+                )
+                hard_stop(executor, grace_seconds=_BREAK_UP_GRACE_SECONDS)
+                executor = self._create_executor()
+            return executor
+
+    def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - the specification's signature
+        """Ends the pool; does nothing when there is none.
+
+        Args:
+            wait: return only when pending tasks are finished and the workers have ended. Past 5 seconds
+                a warning names the busy workers; past `shutdown_limit_seconds` they are killed.
+        """
+        with self._lock:
+            executor, self._executor = self._executor, None
+            if executor is None:
+                return
+            if self._finalizer is not None:
+                self._finalizer.detach()
+                self._finalizer = None
+        if wait:
+            with bounded_shutdown(
+                executor, warn_seconds=_SHUTDOWN_WARN_SECONDS, limit_seconds=self._shutdown_limit_seconds
+            ):
+                executor.shutdown(wait=True)
+            logger.debug("ProcessPoolExecutor shutdown complete")
+        else:
+            executor.shutdown(wait=False)
+            logger.debug("ProcessPoolExecutor shutdown begun, not waiting for pending tasks")
+
+    def _prepare_symbol_args(self, symbol: str, job: ProcessingJob) -> dict[str, Any]:
+        """Flattens a job to picklable primitives for one symbol: the fields of SymbolTask, by name."""
+        return prepare_symbol_args(symbol, job)
+
+    async def process_batch(self, job: ProcessingJob) -> list[ProcessingResult]:
+        """Every symbol's whole result as one message each, in the job's order of symbols.
+
+        Raises:
+            InvalidRequestError: the job cannot run; has everything that is wrong with it.
+            UnavailableError: the pool was shut down or cannot be started.
+        """
+        results: dict[str, ProcessingResult] = {}
+        order: list[str] = []
+        async with aclosing(self._run(job, symbol_order=order)) as messages:
+            async for message in messages:
+                result = ProcessingResult.FromString(message)
+                results[result.symbol] = result
+        return [results[symbol] for symbol in order]
+
+    async def stream(self, job: ProcessingJob) -> AsyncIterator[bytes]:
+        """Finished ProcessingResult bytes, symbols as they are done, a symbol's parts in order.
+
+        Nothing is computed far ahead of the consumer. Closing the iterator drops what is not done.
+
+        Raises:
+            InvalidRequestError: before the first message: the job cannot run.
+            UnavailableError: the pool was shut down or cannot be started.
+        """
+        async with aclosing(self._run(job)) as messages:
+            async for message in messages:
+                yield message
+
+    async def warm_up(self) -> list[WorkerReport]:
+        """Starts all workers and lets them build what they need; one report each.
+
+        Raises:
+            ConfigurationError: workers cannot work with their configuration; says why.
+            UnavailableError: worker processes die at their start.
+        """
+        configs = self._worker_configs()
+        pings = await asyncio.to_thread(self._submit_pings, configs, self._max_workers)
+        try:
+            reports = await asyncio.gather(*map(asyncio.wrap_future, pings))
+        except BrokenProcessPool as error:
+            raise UnavailableError("worker processes die at their start; the server's log has more") from error
+        for report in reports:
+            replay(report.logs)
+        for report in reports:
+            if report.error:
+                raise ConfigurationError(report.error)
+        return reports
+
+    async def _run(self, job: ProcessingJob, *, symbol_order: list[str] | None = None) -> AsyncIterator[bytes]:
+        """Plans the job and yields its messages; with `symbol_order`, symbols whole, and their order in it."""
+        plan = await self._plan(job, whole_symbols=symbol_order is not None)
+        try:
+            if symbol_order is not None:
+                symbol_order.extend(plan.symbols)
+            await asyncio.to_thread(self._ensure_executor)
+            sequence = 0
+            async with aclosing(self._dispatcher().deliver(plan)) as deliveries:
+                done = 0
+                async for delivery in deliveries:
+                    done += 1
+                    for body in delivery.messages:
+                        sequence += 1
+                        is_last = body is delivery.messages[-1]
+                        header = encode_header(
+                            job_id=plan.job_id,
+                            sequence=sequence,
+                            symbols_total=len(plan.symbols),
+                            symbols_done=done if is_last else done - 1,
+                            attempts=delivery.attempts,
+                        )
+                        yield b"".join((header, body))
+        finally:
+            plan.close()
+
+    async def _plan(self, job: ProcessingJob, *, whole_symbols: bool) -> JobPlan:
+        """Plans in a thread; a caller that is cancelled meanwhile leaves no snapshot open."""
+        planning = asyncio.create_task(
+            asyncio.to_thread(
+                plan_job,
+                job,
+                candle_repo=self._candle_repo,
+                formula_service=self._formula_service,
+                configs=self._worker_configs(),
+                limits=self._limits,
+                whole_symbols=whole_symbols,
+            )
+        )
+        try:
+            return await asyncio.shield(planning)
+        except asyncio.CancelledError:
+            planning.add_done_callback(_close_plan)
+            raise
+
+    # What the dispatcher needs (processing.dispatcher.WorkerPool).
+
+    def submit(self, task: bytes) -> Future[ChunkReply]:
+        """Gives one encoded ChunkTask to the pool."""
+        executor = self._executor  # read once and without the lock, which a replacement holds for long
+        if executor is None:
+            raise UnavailableError("the engine was shut down")
+        try:
+            return executor.submit(_worker_process_chunk, task)
+        except BrokenProcessPool:
+            raise
+        except RuntimeError as error:
+            raise UnavailableError("the engine was shut down") from error
+
+    def has_silently_died(self) -> bool:
+        """Whether a worker is dead and the pool does not say so (yet)."""
+        executor = self._executor
+        return executor is not None and has_silently_died(executor)
+
+    async def break_up(self) -> None:
+        """Ends every process of the pool; whatever it had in flight fails."""
+        executor = self._executor
+        if executor is not None:
+            await asyncio.to_thread(hard_stop, executor, grace_seconds=0.0)
+
+    async def recover(self) -> None:
+        """Replaces a broken pool by one whose worker has answered."""
+        configs = self._worker_configs()
+        for _ in range(_RECOVERY_ATTEMPTS):
+            if self._executor is None:
+                raise UnavailableError("the engine was shut down")
+            try:
+                (ping,) = await asyncio.to_thread(self._submit_pings, configs, 1)
+                replay((await asyncio.wait_for(asyncio.wrap_future(ping), _PING_SECONDS)).logs)
+            except (BrokenProcessPool, TimeoutError):
+                logger.warning("a new worker process did not answer", exc_info=True)
+            else:
+                return
+        raise UnavailableError("worker processes cannot be started; the server's log has the cause")
+
+    def _submit_pings(self, configs: WorkerConfigs, count: int) -> list[Future[WorkerReport]]:
+        # The pool starts a worker for each task that finds none idle, and pings come faster than workers.
+        executor = self._ensure_executor()
+        return [executor.submit(_worker_ping, configs.candle_repo, configs.formula_service) for _ in range(count)]
+
+    def _create_executor(self) -> ProcessPoolExecutor:
+        executor = create_pool(self._max_workers)
+        self._executor = executor
+        self._generation += 1
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, _end_forgotten, executor)
+        logger.debug("ProcessPoolExecutor started with %d workers", self._max_workers)
+        return executor
+
+    def _dispatcher(self) -> Dispatcher:
+        loop = asyncio.get_running_loop()
+        for closed in [other for other in self._dispatchers if other.is_closed()]:
+            del self._dispatchers[closed]
+        if loop not in self._dispatchers:
+            # A proxy: an engine that is forgotten is found by counting references, not by a later collection.
+            self._dispatchers[loop] = Dispatcher(weakref.proxy(self), workers=self._max_workers)
+        return self._dispatchers[loop]
+
+    def _worker_configs(self) -> WorkerConfigs:
+        """Both configurations as text, checked before any worker sees them.
+
+        Raises:
+            ConfigurationError: one is not a JSON object with a `type`; names the key that is wrong.
+        """
+        return WorkerConfigs(
+            candle_repo=_as_json("candle repository", self._candle_repo.worker_config()),
+            formula_service=_as_json("formula service", self._formula_service.worker_config()),
+        )
+
+
+def _as_json(what: str, config: Mapping[str, Any]) -> str:
+    if not isinstance(config, Mapping) or not isinstance(config.get("type"), str):
+        raise ConfigurationError(
+            f"worker_config() of the {what} must return a dictionary with a text under 'type', "
+            f"not {type(config).__name__}"
+        )
+    for key, value in config.items():
+        try:
+            json.dumps({key: value})
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"worker_config() of the {what} has a {type(value).__name__} under {key!r}; only what JSON can "
+                "hold may cross to a worker (text, numbers, booleans, None, lists and dictionaries of them)"
+            ) from error
+    return json.dumps(dict(config), sort_keys=True)
+
+
+def _close_plan(planning: asyncio.Task[JobPlan]) -> None:
+    if not planning.cancelled() and planning.exception() is None:
+        planning.result().close()
+
+
+def _end_forgotten(executor: ProcessPoolExecutor) -> None:
+    logger.warning("a ProcessingEngine was forgotten without a shutdown; ending its workers")
+    executor.shutdown(wait=False)

@@ -1,0 +1,89 @@
+"""Makes RPC handlers of plain functions, guarded so that a call ends with exactly one, honest status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from candelabra_server.errors import CandelabraError, UnavailableError
+from candelabra_server.rpc.status import DETAILS_METADATA_KEY, code_for, internal_error, status_for
+
+__all__ = ["stream_bytes", "unary"]
+
+logger = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def unary(request_type: type[Message], call: Callable[[Any], Awaitable[Message]]) -> grpc.RpcMethodHandler[Any, Any]:
+    """An RPC with one request and one response."""
+
+    async def handle(request: Message, context: Context) -> Message | None:
+        async with _guarded(context):
+            return await call(request)
+        return None
+
+    return grpc.unary_unary_rpc_method_handler(
+        handle,
+        request_deserializer=request_type.FromString,
+        response_serializer=lambda response: response.SerializeToString(),
+    )
+
+
+def stream_bytes(
+    request_type: type[Message], call: Callable[[Any], AsyncIterator[bytes]]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """An RPC with one request that streams messages which are encoded already.
+
+    One write is outstanding at a time and awaited, so a client that reads slowly slows only its own job.
+    """
+
+    async def handle(request: Message, context: Context) -> None:
+        async with _guarded(context):
+            messages = call(request)
+            try:
+                async for message in messages:
+                    await context.write(message)
+            finally:
+                await messages.aclose()  # type: ignore[attr-defined] # the engine's streams are generators
+
+    return grpc.unary_stream_rpc_method_handler(
+        handle, request_deserializer=request_type.FromString, response_serializer=None
+    )
+
+
+@asynccontextmanager
+async def _guarded(context: Context) -> AsyncIterator[None]:
+    """Ends the call with the right status whatever the body raises; no exception text reaches the client."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # the client cancelled, or its deadline passed
+        # Something the body waited for was cancelled. Left alone, the client would never get a status.
+        await _abort(context, UnavailableError("the server stopped working on this call; send it again"))
+    except CandelabraError as error:
+        if code_for(error) is grpc.StatusCode.INTERNAL:
+            logger.exception("call failed")
+        await _abort(context, error)
+    except (grpc.aio.AbortError, grpc.aio.BaseError):
+        raise
+    except Exception:
+        if context.done():
+            raise  # the client is gone: a write to it fails in ways of its own
+        logger.exception("call failed unexpectedly")
+        await _abort(context, internal_error())
+
+
+async def _abort(context: Context, error: CandelabraError) -> None:
+    status = status_for(error)
+    await context.abort(
+        code_for(error), status.message, trailing_metadata=((DETAILS_METADATA_KEY, status.SerializeToString()),)
+    )

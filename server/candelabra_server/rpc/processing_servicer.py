@@ -1,0 +1,82 @@
+"""ProcessingService: jobs in, results out, and what the server is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+from candelabra.v1 import (
+    GetServerInfoRequest,
+    GetServerInfoResponse,
+    ProcessingJob,
+    StoredTimeframe,
+)
+
+from candelabra_server import __version__
+from candelabra_server.candles.repository import ICandleRepository
+from candelabra_server.config import JobLimits
+from candelabra_server.errors import UnavailableError
+from candelabra_server.processing.processing_engine import ProcessingEngine
+from candelabra_server.rpc.handlers import stream_bytes, unary
+
+__all__ = ["ProcessingServicer"]
+
+
+class ProcessingServicer:
+    """Handles candelabra.v1.ProcessingService on one event loop."""
+
+    SERVICE = "candelabra.v1.ProcessingService"
+
+    def __init__(self, *, engine: ProcessingEngine, candle_repo: ICandleRepository, limits: JobLimits) -> None:
+        self._engine = engine
+        self._candle_repo = candle_repo
+        self._limits = limits
+        self._start_time_micros = time.time_ns() // 1_000
+        self._active_jobs = 0
+        self._is_draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+        """The service's methods by name."""
+        return {
+            "Process": stream_bytes(ProcessingJob, self.process),
+            "GetServerInfo": unary(GetServerInfoRequest, self.get_server_info),
+        }
+
+    async def drain(self) -> None:
+        """Refuses further jobs and returns when those that run have ended."""
+        self._is_draining = True
+        await self._idle.wait()
+
+    async def process(self, job: ProcessingJob) -> AsyncIterator[bytes]:
+        """Streams a job's results as encoded messages."""
+        if self._is_draining:
+            raise UnavailableError("the server is shutting down; send the job to another one, or again later")
+        self._active_jobs += 1
+        self._idle.clear()
+        try:
+            async with aclosing(self._engine.stream(job)) as messages:
+                async for message in messages:
+                    yield message
+        finally:
+            self._active_jobs -= 1
+            if self._active_jobs == 0:
+                self._idle.set()
+
+    async def get_server_info(self, _request: GetServerInfoRequest) -> GetServerInfoResponse:
+        """Describes the server."""
+        timeframes = await asyncio.to_thread(self._candle_repo.timeframes)
+        return GetServerInfoResponse(
+            version=__version__,
+            workers=self._engine.max_workers,
+            timeframes=[StoredTimeframe(timeframe=name, symbol_count=count) for name, count in timeframes.items()],
+            max_symbols_per_job=self._limits.max_symbols,
+            max_expression_length=self._limits.max_expression_length,
+            active_jobs=self._active_jobs,
+            start_time_micros=self._start_time_micros,
+        )

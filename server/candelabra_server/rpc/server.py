@@ -1,0 +1,105 @@
+"""The gRPC server: its services, its channel settings, its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from candelabra_server.candles.repository import ICandleRepository
+from candelabra_server.config import ServerConfig
+from candelabra_server.errors import ConfigurationError
+from candelabra_server.processing.processing_engine import ProcessingEngine
+from candelabra_server.rpc.candle_servicer import CandleServicer
+from candelabra_server.rpc.processing_servicer import ProcessingServicer
+
+__all__ = ["RpcServer"]
+
+logger = logging.getLogger(__name__)
+
+_CHANNEL_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not a silent half of the traffic
+    ("grpc.max_receive_message_length", 8 * 1024 * 1024),  # requests are small
+    ("grpc.max_send_message_length", -1),  # the job chooses how large its results may be
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # quiet streams may be pinged by clients
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 30_000),  # a peer that vanished must not hold workers for two hours
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_concurrent_streams", 128),
+)
+_STOP_GRACE_SECONDS = 1.0
+"""For calls that are no jobs: an open health watch would otherwise hold the stop for ever."""
+
+
+class RpcServer:
+    """Serves one engine. An async context manager: serving inside, stopped after."""
+
+    def __init__(self, config: ServerConfig, *, engine: ProcessingEngine, candle_repo: ICandleRepository) -> None:
+        self._config = config
+        self._processing = ProcessingServicer(engine=engine, candle_repo=candle_repo, limits=config.limits)
+        candles = CandleServicer(candle_repo=candle_repo)
+        self._health = HealthServicer()
+        self._services = (ProcessingServicer.SERVICE, CandleServicer.SERVICE)
+        self._server = grpc.aio.server(options=_CHANNEL_OPTIONS)
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(ProcessingServicer.SERVICE, self._processing.handlers()),
+                grpc.method_handlers_generic_handler(CandleServicer.SERVICE, candles.handlers()),
+            ]
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self.address = ""
+        """Where the server listens, with the port that the system chose; empty before it does."""
+
+    async def __aenter__(self) -> Self:
+        """Listens; health says NOT_SERVING until `set_serving`.
+
+        Raises:
+            ConfigurationError: the address is taken or is not this machine's.
+        """
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        listen = self._config.listen
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"cannot listen on {listen}: the port is taken or the address is not this machine's; "
+                "choose another with --listen (port 0 lets the system choose)"
+            ) from error
+        self.address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+        await self._server.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        await self._server.stop(_STOP_GRACE_SECONDS)
+
+    async def set_serving(self) -> None:
+        """Tells load balancers that jobs are welcome."""
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> bool:
+        """Says NOT_SERVING, refuses new jobs and waits for those that run, up to the configured time.
+
+        Returns whether all of them ended.
+        """
+        await self._health.enter_graceful_shutdown()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._processing.drain(), self._config.drain_seconds)
+            return True
+        return False
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in ("", *self._services):
+            await self._health.set(service, status)

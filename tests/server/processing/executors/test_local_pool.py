@@ -1,0 +1,141 @@
+"""Pools end for certain, and their deaths are seen."""
+
+import logging
+import os
+import signal
+import threading
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+
+import psutil
+import pytest
+from support.workers import run_until, sleep_in_worker
+
+from candelabra_server.processing.executors.local_pool import (
+    bounded_shutdown,
+    create_pool,
+    hard_stop,
+    has_silently_died,
+    is_broken,
+    worker_processes,
+)
+
+
+@pytest.fixture
+def pool():
+    pool = create_pool(2)
+    yield pool
+    hard_stop(pool, grace_seconds=0)
+
+
+def busy(pool):
+    """Occupies every worker; gives the futures."""
+    futures = [pool.submit(sleep_in_worker, 3_600) for _ in range(2)]
+    run_until(lambda: all(future.running() for future in futures) and len(worker_processes(pool)) == 2)
+    return futures
+
+
+def interrupt_a_result(pool):
+    """Leaves what a worker leaves that is killed in the middle of sending a result: half a message."""
+    futures = busy(pool)
+    os.write(pool._result_queue._writer.fileno(), b"\x00\x00\x10\x00half")
+    for process in worker_processes(pool):
+        os.kill(process.pid, signal.SIGKILL)
+    return futures
+
+
+def test_a_pool_without_work_has_no_workers(pool):
+    assert worker_processes(pool) == []
+    assert not is_broken(pool)
+    assert not has_silently_died(pool)
+
+
+def test_a_pool_that_was_shut_down_takes_no_work():
+    pool = create_pool(1)
+    pool.shutdown()
+    assert is_broken(pool)
+    hard_stop(pool, grace_seconds=0)
+
+
+def test_a_killed_worker_breaks_the_pool(pool):
+    pid = pool.submit(os.getpid).result(timeout=60)
+    os.kill(pid, signal.SIGKILL)
+    run_until(lambda: is_broken(pool))
+    assert not has_silently_died(pool)
+
+
+def test_a_hard_stop_ends_workers_that_are_busy(pool):
+    futures = busy(pool)
+    processes = worker_processes(pool)
+    hard_stop(pool, grace_seconds=0)
+    assert not any(psutil.pid_exists(process.pid) for process in processes)
+    for future in futures:
+        with pytest.raises((BrokenProcessPool, CancelledError)):
+            future.result(timeout=10)
+
+
+def test_a_hard_stop_lets_idle_workers_end_by_themselves(pool):
+    pool.submit(os.getpid).result(timeout=60)
+    processes = worker_processes(pool)
+    hard_stop(pool, grace_seconds=60)
+    assert [process.exitcode for process in processes] == [0]
+
+
+def test_a_death_in_the_middle_of_a_result_is_silent_and_a_hard_stop_ends_it(pool):
+    futures = interrupt_a_result(pool)
+    run_until(lambda: has_silently_died(pool))
+    manager = pool._executor_manager_thread
+    hard_stop(pool, grace_seconds=0)
+    assert not manager.is_alive()
+    for future in futures:
+        with pytest.raises(BrokenProcessPool):
+            future.result(timeout=10)
+
+
+def test_a_shutdown_after_a_silent_death_is_bounded(pool, caplog):
+    interrupt_a_result(pool)
+    run_until(lambda: has_silently_died(pool))
+    with bounded_shutdown(pool, warn_seconds=0.01, limit_seconds=0.02):
+        pool.shutdown(wait=True)
+    assert any("exceeded" in record.getMessage() for record in caplog.records)
+
+
+def test_a_limit_below_the_warning_time_is_kept(pool, caplog):
+    busy(pool)
+    with bounded_shutdown(pool, warn_seconds=3_600, limit_seconds=0.01):
+        pool.shutdown(wait=True)
+    assert any("exceeded" in record.getMessage() for record in caplog.records)
+
+
+def test_a_shutdown_between_warning_and_limit_is_not_forced(pool, caplog, tmp_path):
+    future = pool.submit(sleep_in_worker, 3_600)
+    run_until(future.running)
+    (process,) = worker_processes(pool)
+    with bounded_shutdown(pool, warn_seconds=0.01, limit_seconds=3_600):
+        run_until(lambda: any("still waits" in record.getMessage() for record in caplog.records))
+        os.kill(process.pid, signal.SIGKILL)
+        pool.shutdown(wait=True)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_shutdown_of_a_pool_without_work_starts_and_ends_its_watch():
+    pool = create_pool(1)
+    threads = threading.active_count()
+    with bounded_shutdown(pool, warn_seconds=0, limit_seconds=0):
+        pool.shutdown(wait=True)
+    assert threading.active_count() == threads
+
+
+def test_a_pool_whose_internals_are_unknown_is_still_shut_down():
+    class Bare:
+        calls = []
+
+        def shutdown(self, **options):
+            self.calls.append(options)
+
+    bare = Bare()
+    hard_stop(bare, grace_seconds=0)
+    assert bare.calls == [{"wait": False, "cancel_futures": True}]
+    assert worker_processes(bare) == []
+    with bounded_shutdown(bare, warn_seconds=0, limit_seconds=0):
+        run_until(lambda: threading.active_count() >= 1)

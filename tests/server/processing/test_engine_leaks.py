@@ -1,0 +1,79 @@
+"""A thousand lives of an engine leave nothing behind."""
+
+import gc
+import os
+import tempfile
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import psutil
+import pytest
+from candelabra_server.processing.processing_engine import ProcessingEngine
+from support.workers import run_until
+
+CYCLES = 1_000
+WARM_CYCLES = 50
+GROWTH_LIMIT_BYTES = 24 * 1024 * 1024
+
+
+class Resources:
+    """What this process holds of the system, helper processes included."""
+
+    def __init__(self):
+        gc.collect()
+        me = psutil.Process()
+        self.processes = sorted(child.pid for child in me.children(recursive=True))
+        self.threads = me.num_threads()
+        self.descriptors = me.num_fds()
+        self.semaphores = sorted(path.name for path in Path("/dev/shm").iterdir())
+        self.temporary = sorted(path.name for path in Path(tempfile.gettempdir()).glob("pymp-*"))
+
+    def __eq__(self, other):
+        return vars(self) == vars(other)
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"Resources({vars(self)})"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors and shared memory as Linux has them")
+def test_a_thousand_cycles_leave_nothing_behind():
+    for cycle in range(WARM_CYCLES):
+        _live(cycle)
+    before = Resources()
+    memory_before = psutil.Process().memory_info().rss
+    for cycle in range(CYCLES):
+        _live(cycle)
+    run_until(lambda: Resources() == before)
+    assert psutil.Process().memory_info().rss - memory_before < GROWTH_LIMIT_BYTES
+
+
+def _live(cycle):
+    """One life: every tenth does real work, and of those every second leaves some in flight; every seventh raises."""
+    engine = ProcessingEngine(MagicMock(), MagicMock(), max_workers=1)
+    try:
+        with engine:
+            if cycle % 10 == 0:
+                futures = [engine._executor.submit(pow, 2, n) for n in range(4)]
+                if cycle % 20 == 0:
+                    assert futures[0].result(timeout=60) == 1
+            if cycle % 7 == 0:
+                raise _BodyError
+    except _BodyError:
+        pass
+    assert engine._executor is None
+
+
+class _BodyError(Exception):
+    pass
+
+
+def test_this_process_is_the_one_that_is_counted():
+    before = Resources()
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    try:
+        assert Resources() != before
+    finally:
+        os.close(descriptor)

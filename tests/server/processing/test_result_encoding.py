@@ -1,0 +1,107 @@
+"""Encoded results are ProcessingResult messages, byte for byte, in parts that fit."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from candelabra.v1 import Column, ColumnInfo, ColumnKind, ProcessingResult, ResultInfo
+from candelabra_server.errors import Reason, SymbolFailure
+from candelabra_server.processing.result_encoding import (
+    ResultColumn,
+    encode_failure,
+    encode_header,
+    encode_rows,
+)
+
+NUMBER, SIGNAL = ColumnKind.COLUMN_KIND_NUMBER, ColumnKind.COLUMN_KIND_SIGNAL
+VALUES = st.floats(allow_nan=True, allow_infinity=True, width=64)
+
+
+def plain(symbol, times, columns, info, *, float32):
+    """The same message made the ordinary way."""
+    message = ProcessingResult(symbol=symbol, last_part=True, open_time_micros=times, info=info)
+    for column in columns:
+        kept = {"values_f32": column.values.astype(np.float32)} if float32 else {"values": column.values}
+        message.columns.append(Column(name=column.name, kind=column.kind, **kept))
+        missing = np.isnan(column.values)
+        valid = np.flatnonzero(~missing)
+        first = int(valid[0]) if len(valid) else -1
+        message.info.columns.append(ColumnInfo(name=column.name, first_valid_row=first, nan_count=int(missing.sum())))
+    return message.SerializeToString()
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(
+    rows=st.lists(st.tuples(VALUES, VALUES), max_size=40),
+    symbol=st.text(max_size=10),
+    float32=st.booleans(),
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # of the plain message's own conversion
+def test_the_bytes_are_those_of_the_plain_message(rows, symbol, float32):
+    array = np.array(rows, dtype=float).reshape(-1, 2)
+    columns = [ResultColumn("first", NUMBER, array[:, 0].copy()), ResultColumn("second", SIGNAL, array[:, 1].copy())]
+    times = np.arange(len(rows), dtype=np.int64) * 1_000 - 5
+    expected = plain(symbol, times, columns, ResultInfo(candles_read=7), float32=float32)
+    assert encode_rows(symbol, times, columns, ResultInfo(candles_read=7), float32=float32) == [expected]
+
+
+def test_the_servers_fields_join_in_front():
+    (body,) = encode_rows("A", np.arange(3), [ResultColumn("value", NUMBER, np.arange(3.0))], ResultInfo())
+    header = encode_header(job_id="j", sequence=9, symbols_total=5, symbols_done=2, attempts=1)
+    whole = ProcessingResult.FromString(header + body)
+    assert (whole.job_id, whole.sequence, whole.symbols_total, whole.symbols_done, whole.attempts) == ("j", 9, 5, 2, 1)
+    assert whole.SerializeToString() == header + body
+
+
+@pytest.mark.parametrize("rows", [1, 2, 999, 1_000, 5_000])
+@pytest.mark.parametrize("columns", [1, 7, 158])
+@pytest.mark.parametrize("float32", [False, True])
+def test_parts_fit_and_add_up(rows, columns, float32):
+    limit = 16_384
+    random = np.random.default_rng(1)
+    values = [random.normal(size=rows) for _ in range(columns)]
+    made = [ResultColumn(f"column {index}", NUMBER, array) for index, array in enumerate(values)]
+    parts = encode_rows("SYMBOL", np.arange(rows), made, ResultInfo(), float32=float32, max_message_bytes=limit)
+    header = encode_header(
+        job_id="x" * 128, sequence=2**40, symbols_total=2**31 - 1, symbols_done=2**31 - 1, attempts=3
+    )
+    assert all(len(header) + len(part) <= limit for part in parts)
+    decoded = [ProcessingResult.FromString(part) for part in parts]
+    assert [part.last_part for part in decoded] == [False] * (len(parts) - 1) + [True]
+    assert [part.HasField("info") for part in decoded] == [part.last_part for part in decoded]
+    offset = 0
+    for part in decoded:
+        assert part.row_offset == offset
+        offset += len(part.open_time_micros)
+    assert offset == rows
+    for index, array in enumerate(values):
+        kept = [part.columns[index].values_f32 if float32 else part.columns[index].values for part in decoded]
+        np.testing.assert_array_equal(np.concatenate(kept), array.astype(np.float32) if float32 else array)
+
+
+def test_values_beyond_float32_become_infinite_quietly():
+    (body,) = encode_rows("A", np.arange(1), [ResultColumn("v", NUMBER, np.array([1e300]))], ResultInfo(), float32=True)
+    assert ProcessingResult.FromString(body).columns[0].values_f32 == [math.inf]
+
+
+def test_each_column_is_described():
+    columns = [
+        ResultColumn("late", NUMBER, np.array([np.nan, np.nan, 1.0])),
+        ResultColumn("never", NUMBER, np.full(3, np.nan)),
+        ResultColumn("always", SIGNAL, np.zeros(3)),
+    ]
+    (body,) = encode_rows("A", np.arange(3), columns, ResultInfo())
+    described = [(c.name, c.first_valid_row, c.nan_count) for c in ProcessingResult.FromString(body).info.columns]
+    assert described == [("late", 2, 2), ("never", -1, 3), ("always", 0, 0)]
+
+
+def test_a_failure_is_one_last_part_without_rows():
+    failure = SymbolFailure("not there", reason=Reason.UNKNOWN_SYMBOL, metadata={"symbol": "X"})
+    result = ProcessingResult.FromString(encode_failure("X", failure))
+    assert (result.symbol, result.error.reason, result.error.message) == ("X", "UNKNOWN_SYMBOL", "not there")
+    assert dict(result.error.metadata) == {"symbol": "X"}
+    assert result.last_part
+    assert not result.columns

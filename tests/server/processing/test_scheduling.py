@@ -1,0 +1,172 @@
+"""The dispatcher's policy, without processes: fair, bounded, nothing lost, nothing doubled."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from candelabra_server.processing.scheduling import MAX_ATTEMPTS, TARGET_SECONDS, Scheduler
+
+
+def names(count, prefix="S"):
+    return [f"{prefix}{index}" for index in range(count)]
+
+
+def take_all(scheduler):
+    chunks = []
+    while (chunk := scheduler.take()) is not None:
+        chunks.append(chunk)
+    return chunks
+
+
+def test_the_first_chunk_of_a_job_is_one_symbol():
+    scheduler = Scheduler(workers=2)
+    scheduler.add(names(100), weight=1)
+    assert all(len(chunk.symbols) == 1 for chunk in take_all(scheduler))
+
+
+def test_no_more_than_workers_plus_one_chunks_are_in_flight():
+    scheduler = Scheduler(workers=2)
+    for _ in range(5):
+        scheduler.add(names(100), weight=1)
+    assert len(take_all(scheduler)) == 3
+    assert scheduler.in_flight == 3
+
+
+def test_chunks_grow_towards_the_target_and_shrink_at_the_end():
+    scheduler = Scheduler(workers=2)
+    job = scheduler.add(names(1_000), weight=1)
+    sizes = []
+    while (chunk := scheduler.take()) is not None:
+        sizes.append(len(chunk.symbols))
+        scheduler.finished(chunk, len(chunk.symbols) * TARGET_SECONDS / 50)
+        scheduler.fetched(job)
+    assert sizes[:6] == [1, 2, 4, 8, 16, 32]
+    assert max(sizes) == 50
+    assert sizes[-1] == 1
+    assert sum(sizes) == 1_000
+
+
+def test_a_small_job_does_not_wait_behind_a_large_one():
+    scheduler = Scheduler(workers=1)
+    large = scheduler.add(names(8_000, "L"), weight=1)
+    for _ in range(50):
+        for chunk in take_all(scheduler):
+            scheduler.finished(chunk, 0.01)
+            scheduler.fetched(large)
+    running = take_all(scheduler)
+    small = scheduler.add(["ONE"], weight=1)
+    scheduler.finished(running[0], 0.01)
+    scheduler.fetched(large)
+    assert scheduler.take().job is small
+
+
+def test_cost_is_shared_by_weight():
+    scheduler = Scheduler(workers=1)
+    heavy, light = scheduler.add(names(9_000), weight=3), scheduler.add(names(9_000), weight=1)
+    spent = Counter()
+    for _ in range(800):
+        chunk = scheduler.take()
+        seconds = 0.001 * len(chunk.symbols)
+        spent[chunk.job is heavy] += seconds
+        scheduler.finished(chunk, seconds)
+        scheduler.fetched(chunk.job)
+    assert spent[True] / spent[False] == pytest.approx(3, rel=0.1)
+    assert light.symbols
+
+
+def test_a_job_whose_results_are_not_fetched_gets_no_more_chunks():
+    scheduler = Scheduler(workers=2)
+    stalled = scheduler.add(names(100), weight=1)
+    for _ in range(10):
+        for chunk in take_all(scheduler):
+            scheduler.finished(chunk, 0.001)
+    assert stalled.unfetched == scheduler.window
+    other = scheduler.add(names(10), weight=1)
+    assert {chunk.job for chunk in take_all(scheduler)} == {other}
+
+
+def test_a_removed_job_leaves_only_what_is_in_flight():
+    scheduler = Scheduler(workers=2)
+    job = scheduler.add(names(100), weight=1)
+    chunks = take_all(scheduler)
+    scheduler.remove(job)
+    assert scheduler.take() is None
+    for chunk in chunks[:2]:
+        scheduler.finished(chunk, 0.1)
+    assert scheduler.lost(chunks[2]) == []
+    assert scheduler.in_flight == 0
+    assert scheduler.take() is None
+
+
+def test_suspects_run_alone_and_before_everything_else():
+    scheduler = Scheduler(workers=2)
+    job = scheduler.add(names(100), weight=1)
+    chunks = take_all(scheduler)
+    for chunk in chunks:
+        assert scheduler.lost(chunk) == []
+    for expected in ("S0", "S1", "S2"):
+        (suspect,) = take_all(scheduler)
+        assert suspect.symbols == (expected,)
+        scheduler.finished(suspect, 0.001)
+        scheduler.fetched(job)
+    assert len(take_all(scheduler)) == 3
+
+
+def test_the_third_death_of_a_symbol_convicts_it():
+    scheduler = Scheduler(workers=1)
+    job = scheduler.add(["BAD"], weight=1)
+    for _ in range(MAX_ATTEMPTS - 1):
+        assert scheduler.lost(scheduler.take()) == []
+    assert scheduler.lost(scheduler.take()) == ["BAD"]
+    assert scheduler.take() is None
+    assert job.unfetched == 1
+
+
+def test_a_chunk_that_never_ran_goes_back_to_the_front_uncharged():
+    scheduler = Scheduler(workers=1)
+    job = scheduler.add(names(10), weight=1)
+    chunk = scheduler.take()
+    scheduler.returned(chunk)
+    assert job.virtual_seconds == 0
+    assert scheduler.take().symbols == chunk.symbols
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_every_symbol_ends_exactly_once(seed):
+    """Hundreds of jobs with random costs, stalls, deaths and cancellations."""
+    dice = random.Random(seed)
+    workers = dice.choice([1, 2, 8])
+    scheduler = Scheduler(workers=workers)
+    ended, expected, unfetched, running = Counter(), set(), [], []
+    jobs = {}
+    for number in range(dice.randint(20, 60)):
+        symbols = names(dice.choice([1, 3, 40, 200]), f"{number}-")
+        jobs[scheduler.add(symbols, weight=dice.choice([0.1, 1, 10]))] = symbols
+        expected.update(symbols)
+    while True:
+        running += take_all(scheduler)
+        assert len(running) <= workers + 1
+        if dice.random() < 0.01 and jobs:
+            job = dice.choice(list(jobs))
+            expected.difference_update(jobs.pop(job))
+            scheduler.remove(job)
+        elif running and dice.random() < 0.9:
+            chunk = running.pop(dice.randrange(len(running)))
+            fate = dice.random()
+            if fate < 0.02:
+                convicted = scheduler.lost(chunk)
+                ended.update(convicted)
+                unfetched += [chunk.job] * bool(convicted)
+            elif fate < 0.04:
+                scheduler.returned(chunk)
+            else:
+                ended.update(chunk.symbols)
+                scheduler.finished(chunk, dice.uniform(0, 0.02))
+                unfetched.append(chunk.job)
+        elif unfetched:
+            scheduler.fetched(unfetched.pop(dice.randrange(len(unfetched))))
+        elif not running:
+            break
+    assert {symbol: ended[symbol] for symbol in expected} == dict.fromkeys(expected, 1)
+    assert max(ended.values()) == 1

@@ -1,0 +1,74 @@
+"""Every error has one gRPC status, and its details fit."""
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+
+from candelabra_server import errors
+from candelabra_server.errors import CandelabraError, InvalidRequestError, Reason, UnavailableError, Violation
+from candelabra_server.rpc.status import DOMAIN, STATUS_CODES, code_for, status_for
+
+
+def all_errors(cls=CandelabraError):
+    yield cls
+    for subclass in cls.__subclasses__():
+        yield from all_errors(subclass)
+
+
+@pytest.mark.parametrize("cls", sorted(set(all_errors()), key=lambda cls: cls.__name__))
+def test_every_error_class_has_a_code(cls):
+    assert any(base in STATUS_CODES for base in cls.__mro__)
+    assert cls.__name__ in errors.__all__
+    assert cls.__name__ in errors.__doc__
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidRequestError([Violation("symbols", "x")]), grpc.StatusCode.INVALID_ARGUMENT),
+        (errors.TimeframeNotStoredError("1d", []), grpc.StatusCode.INVALID_ARGUMENT),
+        (UnavailableError("later"), grpc.StatusCode.UNAVAILABLE),
+        (errors.WorkerStartError("no"), grpc.StatusCode.INTERNAL),
+        (CandelabraError("?"), grpc.StatusCode.INTERNAL),
+    ],
+)
+def test_the_code_is_that_of_the_nearest_class(error, code):
+    assert code_for(error) is code
+    assert status_for(error).code == code.value[0]
+
+
+def unpack(status, kind):
+    found = []
+    for detail in status.details:
+        message = kind()
+        if detail.Unpack(message):
+            found.append(message)
+    return found
+
+
+def test_a_bad_request_lists_its_violations_and_one_reason():
+    error = InvalidRequestError(
+        [Violation("a", "first", reason="ONE"), Violation("b", "second")], reason=Reason.INVALID_FORMULA
+    )
+    status = status_for(error)
+    (info,) = unpack(status, ErrorInfo)
+    assert (info.reason, info.domain) == ("INVALID_FORMULA", DOMAIN)
+    (bad_request,) = unpack(status, BadRequest)
+    violations = [(v.field, v.description, v.reason) for v in bad_request.field_violations]
+    assert violations == [("a", "first", "ONE"), ("b", "second", "")]
+    assert status.message == "a: first (and 1 more)"
+
+
+def test_hundreds_of_violations_are_cut_to_what_clients_accept_and_counted():
+    error = InvalidRequestError([Violation(f"symbols[{i}]", "is empty; expected 1 to 64" * 3) for i in range(400)])
+    status = status_for(error)
+    assert status.ByteSize() <= 4_096
+    (bad_request,) = unpack(status, BadRequest)
+    kept = len(bad_request.field_violations) - 1
+    assert kept > 10
+    assert bad_request.field_violations[-1].description == f"and {400 - kept} more violations"
+
+
+def test_huge_texts_are_cut():
+    status = status_for(InvalidRequestError([Violation("f" * 5_000, "d" * 50_000)]))
+    assert status.ByteSize() <= 4_096
