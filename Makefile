@@ -34,8 +34,8 @@ test: $(SETUP) ## Run all tests
 
 check: $(SETUP) lint ## Lint, types, import contracts, generated code, coverage of the lifecycle code
 	$(BIN)/python protos/generate.py --check
-	$(BIN)/coverage run --include='*/processing/processing_engine.py,*/executors/*.py' \
-	  -m pytest -q tests/server/processing/test_processing_engine.py tests/server/processing/executors
+	$(BIN)/coverage run --include='server/candelabra_server/processing/processing_engine.py,server/candelabra_server/processing/executors/*' \
+	  -m pytest -q tests/server/processing --deselect tests/server/processing/test_engine_leaks.py
 	$(BIN)/coverage report --fail-under=100 --show-missing
 
 lint: $(SETUP)
@@ -47,7 +47,7 @@ lint: $(SETUP)
 
 constraints: $(SETUP) ## Write the installed versions to server/constraints.txt
 	@{ echo '# Pinned versions of everything that `make setup` installs. Renew with `make constraints`.'; \
-	  $(BIN)/python -m pip freeze --all --exclude-editable; grep '^hatchling==' server/constraints.txt; \
+	  $(BIN)/python -m pip freeze --all --exclude setuptools --exclude-editable; grep '^hatchling==' server/constraints.txt; \
 	} > $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt server/constraints.txt
 
@@ -55,4 +55,4 @@ proto: $(SETUP) ## Generate the messages and stubs anew
 	$(BIN)/python protos/generate.py
 
 bench: $(SETUP) ## Measure beside the peers: make bench SUITE=lifecycle
-	$(BIN)/python -m tests.benchmarks $(SUITE)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(SUITE)

@@ -39,6 +39,9 @@ __all__ = [
     "WorkerStartError",
 ]
 
+_SHOWN_CHARACTERS = 100
+"""Most characters of a formula's line that a problem shows."""
+
 
 class Reason(StrEnum):
     """Stable, machine-readable causes: of jobs (ErrorInfo.reason) and of symbols (SymbolError.reason)."""
@@ -146,10 +149,14 @@ class FormulaProblem:
     suggestion: str | None = None
 
     def __str__(self) -> str:
-        """Position, message and suggestion; then the line with carets under the mistake."""
+        """Position, message and suggestion; then the line, or what lies around in a long one, with carets below."""
         hint = f"; did you mean `{self.suggestion}`?" if self.suggestion else ""
-        carets = " " * (self.column - 1) + "^" * self.length
-        return f"line {self.line}, column {self.column}: {self.message}{hint}\n  {self.source}\n  {carets}"
+        first = 0 if len(self.source) <= _SHOWN_CHARACTERS else max(0, self.column - 1 - _SHOWN_CHARACTERS // 2)
+        shown = self.source[first : first + _SHOWN_CHARACTERS]
+        shown = "".join(character if character.isprintable() else " " for character in shown)
+        start = self.column - 1 - first
+        carets = " " * start + "^" * max(1, min(self.length, len(shown) - start))
+        return f"line {self.line}, column {self.column}: {self.message}{hint}\n  {shown}\n  {carets}"
 
 
 class FormulaError(CandelabraError):

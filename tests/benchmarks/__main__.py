@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.benchmarks import lifecycle
+from benchmarks import lifecycle
 
 SUITES = {"lifecycle": lifecycle.main}
 

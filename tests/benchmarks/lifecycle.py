@@ -7,8 +7,8 @@ import statistics
 import subprocess
 import sys
 
-from tests.benchmarks.lifecycle_subjects import SUBJECTS
-from tests.benchmarks.report import Figure, publish, versions_of
+from benchmarks.lifecycle_subjects import SUBJECTS
+from benchmarks.report import Figure, publish, versions_of
 
 ENTER_LIMIT_MILLIS = 100.0
 """What the specification allows for starting the executor."""
@@ -19,7 +19,7 @@ def main(*, runs: int) -> int:
     measured: dict[str, list[dict[str, dict[str, float]]]] = {subject: [] for subject in SUBJECTS}
     for _ in range(runs):
         for subject, cycles in measured.items():
-            command = [sys.executable, "-m", "tests.benchmarks.lifecycle_subjects", subject]
+            command = [sys.executable, "-m", "benchmarks.lifecycle_subjects", subject]
             output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
             cycles.append(json.loads(output.stdout))
     versions = versions_of("candelabra", "loky", "numpy")

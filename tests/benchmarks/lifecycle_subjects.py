@@ -19,7 +19,7 @@ WORKERS = 2
 
 
 def _candelabra() -> Callable[[], dict[str, float]]:
-    from candelabra_server.processing.processing_engine import ProcessingEngine  # noqa: PLC0415
+    from candelabra_server.processing.processing_engine import ProcessingEngine
 
     def cycle() -> dict[str, float]:
         begin = time.perf_counter()
@@ -42,7 +42,7 @@ def _bare_pool() -> Callable[[], dict[str, float]]:
 
 
 def _loky() -> Callable[[], dict[str, float]]:
-    from loky import ProcessPoolExecutor as LokyExecutor  # noqa: PLC0415
+    from loky import ProcessPoolExecutor as LokyExecutor
 
     return lambda: _executor_cycle(lambda: LokyExecutor(WORKERS))
 

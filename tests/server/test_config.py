@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from candelabra_server import config
 from candelabra_server.config import ServerConfig, available_cpus
 from candelabra_server.errors import ConfigurationError
@@ -23,7 +22,9 @@ def test_other_addresses_need_insecure_to_be_said(listen):
     assert ServerConfig(listen=listen, workers=1, insecure=True).insecure
 
 
-@pytest.mark.parametrize("listen", ["", "50051", ":50051", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536", "localhost:-1"])
+@pytest.mark.parametrize(
+    "listen", ["", "50051", ":50051", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536", "localhost:-1"]
+)
 def test_what_is_no_address_is_refused(listen):
     with pytest.raises(ConfigurationError, match="not HOST:PORT"):
         ServerConfig(listen=listen, workers=1)

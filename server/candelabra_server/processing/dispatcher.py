@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -75,7 +75,7 @@ class Dispatcher:
         self._recovery: asyncio.Task[None] | None = None
         self._watchdog: asyncio.Task[None] | None = None
 
-    async def deliver(self, plan: JobPlan) -> AsyncIterator[Delivery]:
+    async def deliver(self, plan: JobPlan) -> AsyncGenerator[Delivery, None]:
         """Yields every symbol of the plan once, as they are done.
 
         Closing the iterator, or cancelling the task that waits for it, drops what is queued.

@@ -15,12 +15,12 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from candelabra.v1 import ProcessingJob, ProcessingResult
 
@@ -136,7 +136,7 @@ class ProcessingEngine(IProcessingEngine):
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> bool:
+    ) -> Literal[False]:
         """Waits for pending tasks and ends the pool; exceptions of the body pass through."""
         self.shutdown(wait=True)
         return False
@@ -212,7 +212,7 @@ class ProcessingEngine(IProcessingEngine):
                 results[result.symbol] = result
         return [results[symbol] for symbol in order]
 
-    async def stream(self, job: ProcessingJob) -> AsyncIterator[bytes]:
+    async def stream(self, job: ProcessingJob) -> AsyncGenerator[bytes, None]:
         """Finished ProcessingResult bytes, symbols as they are done, a symbol's parts in order.
 
         Nothing is computed far ahead of the consumer. Closing the iterator drops what is not done.
@@ -230,22 +230,26 @@ class ProcessingEngine(IProcessingEngine):
 
         Raises:
             ConfigurationError: workers cannot work with their configuration; says why.
-            UnavailableError: worker processes die at their start.
+            UnavailableError: worker processes die at their start, or do not start in time.
         """
         configs = self._worker_configs()
-        pings = await asyncio.to_thread(self._submit_pings, configs, self._max_workers)
+        reports: dict[int, WorkerReport] = {}
         try:
-            reports = await asyncio.gather(*map(asyncio.wrap_future, pings))
-        except BrokenProcessPool as error:
+            async with asyncio.timeout(_PING_SECONDS):
+                while len(reports) < self._max_workers:
+                    # A quick worker may answer for one that still starts: ask until each has answered.
+                    pings = await asyncio.to_thread(self._submit_pings, configs, self._max_workers)
+                    for report in await asyncio.gather(*map(asyncio.wrap_future, pings)):
+                        replay(report.logs)
+                        reports[report.process] = report
+        except (BrokenProcessPool, TimeoutError) as error:
             raise UnavailableError("worker processes die at their start; the server's log has more") from error
-        for report in reports:
-            replay(report.logs)
-        for report in reports:
+        for report in reports.values():
             if report.error:
                 raise ConfigurationError(report.error)
-        return reports
+        return list(reports.values())
 
-    async def _run(self, job: ProcessingJob, *, symbol_order: list[str] | None = None) -> AsyncIterator[bytes]:
+    async def _run(self, job: ProcessingJob, *, symbol_order: list[str] | None = None) -> AsyncGenerator[bytes, None]:
         """Plans the job and yields its messages; with `symbol_order`, symbols whole, and their order in it."""
         plan = await self._plan(job, whole_symbols=symbol_order is not None)
         try:
@@ -273,21 +277,31 @@ class ProcessingEngine(IProcessingEngine):
 
     async def _plan(self, job: ProcessingJob, *, whole_symbols: bool) -> JobPlan:
         """Plans in a thread; a caller that is cancelled meanwhile leaves no snapshot open."""
-        planning = asyncio.create_task(
-            asyncio.to_thread(
-                plan_job,
-                job,
-                candle_repo=self._candle_repo,
-                formula_service=self._formula_service,
-                configs=self._worker_configs(),
-                limits=self._limits,
-                whole_symbols=whole_symbols,
+        made: list[JobPlan] = []
+        abandoned = threading.Event()
+
+        def plan() -> JobPlan:
+            made.append(
+                plan_job(
+                    job,
+                    candle_repo=self._candle_repo,
+                    formula_service=self._formula_service,
+                    configs=self._worker_configs(),
+                    limits=self._limits,
+                    whole_symbols=whole_symbols,
+                )
             )
-        )
+            if abandoned.is_set():
+                made[0].close()
+            return made[0]
+
         try:
-            return await asyncio.shield(planning)
+            return await asyncio.to_thread(plan)
         except asyncio.CancelledError:
-            planning.add_done_callback(_close_plan)
+            # The thread goes on. Whoever of the two comes second closes the plan; closing twice is allowed.
+            abandoned.set()
+            for unwanted in made:
+                unwanted.close()
             raise
 
     # What the dispatcher needs (processing.dispatcher.WorkerPool).
@@ -331,7 +345,7 @@ class ProcessingEngine(IProcessingEngine):
         raise UnavailableError("worker processes cannot be started; the server's log has the cause")
 
     def _submit_pings(self, configs: WorkerConfigs, count: int) -> list[Future[WorkerReport]]:
-        # The pool starts a worker for each task that finds none idle, and pings come faster than workers.
+        # The pool starts a worker for each task that finds none idle.
         executor = self._ensure_executor()
         return [executor.submit(_worker_ping, configs.candle_repo, configs.formula_service) for _ in range(count)]
 
@@ -381,11 +395,6 @@ def _as_json(what: str, config: Mapping[str, Any]) -> str:
                 "hold may cross to a worker (text, numbers, booleans, None, lists and dictionaries of them)"
             ) from error
     return json.dumps(dict(config), sort_keys=True)
-
-
-def _close_plan(planning: asyncio.Task[JobPlan]) -> None:
-    if not planning.cancelled() and planning.exception() is None:
-        planning.result().close()
 
 
 def _end_forgotten(executor: ProcessPoolExecutor) -> None:

@@ -206,13 +206,10 @@ def _environment(candle_repo_config: str, formula_service_config: str) -> _Envir
 def _build(what: str, create: Callable[[Mapping[str, Any]], _T], config: Mapping[str, Any]) -> _T:
     try:
         return create(config)
-    except CandelabraError as error:
-        raise WorkerStartError(f"a worker could not create its {what}: {error.message}") from error
     except Exception as error:
         logger.exception("cannot create the %s", what)
-        raise WorkerStartError(
-            f"a worker could not create its {what} ({type(error).__name__}); the server's log has the cause"
-        ) from error
+        told = error.message if isinstance(error, CandelabraError) else type(error).__name__
+        raise WorkerStartError(f"a worker could not create its {what}: {told}") from error
 
 
 def _describe(what: str, config: Mapping[str, Any]) -> str:

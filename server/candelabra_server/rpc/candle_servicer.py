@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -31,7 +31,7 @@ class CandleServicer:
     def __init__(self, *, candle_repo: ICandleRepository) -> None:
         self._candle_repo = candle_repo
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """The service's methods by name."""
         return {"ListSymbols": unary(ListSymbolsRequest, self.list_symbols)}
 

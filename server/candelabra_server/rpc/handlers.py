@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -37,7 +37,7 @@ def unary(request_type: type[Message], call: Callable[[Any], Awaitable[Message]]
 
 
 def stream_bytes(
-    request_type: type[Message], call: Callable[[Any], AsyncIterator[bytes]]
+    request_type: type[Message], call: Callable[[Any], AsyncGenerator[bytes, None]]
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """An RPC with one request that streams messages which are encoded already.
 
@@ -45,13 +45,9 @@ def stream_bytes(
     """
 
     async def handle(request: Message, context: Context) -> None:
-        async with _guarded(context):
-            messages = call(request)
-            try:
-                async for message in messages:
-                    await context.write(message)
-            finally:
-                await messages.aclose()  # type: ignore[attr-defined] # the engine's streams are generators
+        async with _guarded(context), aclosing(call(request)) as messages:
+            async for message in messages:
+                await context.write(message)
 
     return grpc.unary_stream_rpc_method_handler(
         handle, request_deserializer=request_type.FromString, response_serializer=None

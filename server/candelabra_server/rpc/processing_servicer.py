@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -41,7 +41,7 @@ class ProcessingServicer:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler[Any, Any]]:
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """The service's methods by name."""
         return {
             "Process": stream_bytes(ProcessingJob, self.process),
@@ -53,7 +53,7 @@ class ProcessingServicer:
         self._is_draining = True
         await self._idle.wait()
 
-    async def process(self, job: ProcessingJob) -> AsyncIterator[bytes]:
+    async def process(self, job: ProcessingJob) -> AsyncGenerator[bytes, None]:
         """Streams a job's results as encoded messages."""
         if self._is_draining:
             raise UnavailableError("the server is shutting down; send the job to another one, or again later")

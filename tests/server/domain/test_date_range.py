@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-
 from candelabra_server.domain.date_range import MAX_MICROS, MIN_MICROS, DateRange, micros_from_datetime
 
 
@@ -36,7 +35,9 @@ def test_a_time_is_exact_in_any_zone(text, expected):
     assert DateRange.parse_start(text) == DateRange.parse_end(text) == expected
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2012-1-1", "2012-02-30", "2012-01-01T09:30:00", "2012-01-01T25:00Z", "1"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2012-1-1", "2012-02-30", "2012-01-01T09:30:00", "2012-01-01T25:00Z", "1"]
+)
 def test_anything_else_is_refused(text):
     with pytest.raises(ValueError, match="date"):
         DateRange.parse(text, "")

@@ -1,7 +1,6 @@
 """Timeframes are read in every common spelling and written in one."""
 
 import pytest
-
 from candelabra_server.domain.timeframe import Timeframe
 
 

@@ -4,20 +4,21 @@ import asyncio
 import logging
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 import numpy as np
 import pytest
-from support.jobs import job
-from support.memory_repository import MemoryRepository, MemorySnapshot, candles_of
-from support.workers import run_until
-
 from candelabra.v1 import ProcessingResult
 from candelabra_server.errors import ConfigurationError, InvalidRequestError, UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import dispatcher
 from candelabra_server.processing.executors.local_pool import worker_processes
 from candelabra_server.processing.processing_engine import ProcessingEngine
+from support.jobs import job
+from support.memory_repository import MemoryRepository, MemorySnapshot, candles_of
+from support.workers import run_until
 
 pytestmark = pytest.mark.usefixtures("no_snapshot_stays_open")
 
@@ -245,14 +246,51 @@ def test_a_shutdown_during_a_job_ends_it_as_unavailable():
         asyncio.run(body())
 
 
-def test_cancelling_while_the_job_is_planned_leaves_no_snapshot_open():
+def test_a_job_cancelled_while_it_is_planned_leaves_no_snapshot_open(monkeypatch):
+    is_asked, may_answer = threading.Event(), threading.Event()
+    snapshot = MemoryRepository.snapshot
+
+    def slow_snapshot(self, timeframe):
+        is_asked.set()
+        assert may_answer.wait(60)
+        return snapshot(self, timeframe)
+
+    monkeypatch.setattr(MemoryRepository, "snapshot", slow_snapshot)
+
     async def body():
         with make_engine("A") as engine:
             task = asyncio.create_task(engine.process_batch(job("A", "close")))
-            await asyncio.sleep(0)
+            await asyncio.to_thread(is_asked.wait, 60)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            may_answer.set()
+
+    asyncio.run(body())
+
+
+def test_a_job_cancelled_just_when_its_plan_is_made_leaves_no_snapshot_open():
+    async def body():
+        one_thread = ThreadPoolExecutor(1)
+        asyncio.get_running_loop().set_default_executor(one_thread)
+        with make_engine("A") as engine:
+            task = asyncio.create_task(engine.process_batch(job("A", "close")))
+            await asyncio.sleep(0)
+            # The loop does not run until the thread is idle: the plan is made, and the task does not know.
+            one_thread.submit(int).result(timeout=60)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(body())
+
+
+def test_an_engine_without_a_pool_has_nothing_to_break_up_and_nothing_to_recover():
+    async def body():
+        engine = make_engine("A")
+        await engine.break_up()
+        with pytest.raises(UnavailableError, match="shut down"):
+            await engine.recover()
 
     asyncio.run(body())
 
@@ -280,10 +318,11 @@ def test_workers_log_their_configuration_without_its_values(caplog):
 def test_a_worker_that_cannot_start_names_the_cause_and_no_secret(caplog):
     with make_engine("A", "B", broken=True) as engine:
         results = asyncio.run(engine.process_batch(job(["A", "B"], "close")))
-        with pytest.raises(ConfigurationError, match=r"could not create its candle repository \(ValueError\)"):
+        with pytest.raises(ConfigurationError, match=r"could not create its candle repository: .* ValueError"):
             asyncio.run(engine.warm_up())
     assert {result.error.reason for result in results} == {"WORKER_START_FAILED"}
-    assert "could not create its candle repository (ValueError)" in results[0].error.message
+    assert "could not create its candle repository: " in results[0].error.message
+    assert "ValueError" in results[0].error.message
     assert "hunter2" not in str(results)
     assert "hunter2" in caplog.text
 

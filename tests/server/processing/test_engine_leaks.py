@@ -16,25 +16,17 @@ WARM_CYCLES = 50
 GROWTH_LIMIT_BYTES = 24 * 1024 * 1024
 
 
-class Resources:
+def resources():
     """What this process holds of the system, helper processes included."""
-
-    def __init__(self):
-        gc.collect()
-        me = psutil.Process()
-        self.processes = sorted(child.pid for child in me.children(recursive=True))
-        self.threads = me.num_threads()
-        self.descriptors = me.num_fds()
-        self.semaphores = sorted(path.name for path in Path("/dev/shm").iterdir())
-        self.temporary = sorted(path.name for path in Path(tempfile.gettempdir()).glob("pymp-*"))
-
-    def __eq__(self, other):
-        return vars(self) == vars(other)
-
-    __hash__ = None
-
-    def __repr__(self):
-        return f"Resources({vars(self)})"
+    gc.collect()
+    me = psutil.Process()
+    return {
+        "processes": sorted(child.pid for child in me.children(recursive=True)),
+        "threads": me.num_threads(),
+        "descriptors": me.num_fds(),
+        "shared memory": sorted(path.name for path in Path("/dev/shm").iterdir()),
+        "temporary": sorted(path.name for path in Path(tempfile.gettempdir()).glob("pymp-*")),
+    }
 
 
 @pytest.mark.timeout(400)
@@ -42,11 +34,11 @@ class Resources:
 def test_a_thousand_cycles_leave_nothing_behind():
     for cycle in range(WARM_CYCLES):
         _live(cycle)
-    before = Resources()
+    before = resources()
     memory_before = psutil.Process().memory_info().rss
     for cycle in range(CYCLES):
         _live(cycle)
-    run_until(lambda: Resources() == before)
+    run_until(lambda: resources() == before)
     assert psutil.Process().memory_info().rss - memory_before < GROWTH_LIMIT_BYTES
 
 
@@ -71,9 +63,9 @@ class _BodyError(Exception):
 
 
 def test_this_process_is_the_one_that_is_counted():
-    before = Resources()
+    before = resources()
     descriptor = os.open(os.devnull, os.O_RDONLY)
     try:
-        assert Resources() != before
+        assert resources() != before
     finally:
         os.close(descriptor)

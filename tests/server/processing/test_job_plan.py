@@ -3,15 +3,14 @@
 import json
 
 import pytest
-from support.jobs import job
-from support.memory_repository import MemoryRepository, MemorySnapshot
-
 from candelabra.v1 import ProcessingJob
 from candelabra.worker.v1 import ChunkTask
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import InvalidRequestError, Reason
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_plan import WorkerConfigs, matching_symbols, plan_job
+from support.jobs import job
+from support.memory_repository import MemoryRepository, MemorySnapshot
 
 STORED = ["A", "AA", "AB", "B", "B[C]"]
 

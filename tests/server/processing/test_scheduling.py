@@ -4,7 +4,6 @@ import random
 from collections import Counter
 
 import pytest
-
 from candelabra_server.processing.scheduling import MAX_ATTEMPTS, TARGET_SECONDS, Scheduler
 
 

@@ -6,9 +6,6 @@ import pickle
 
 import numpy as np
 import pytest
-from support.jobs import job
-from support.memory_repository import MemoryRepository, candles_of
-
 from candelabra.v1 import ColumnKind, Precision, ProcessingResult
 from candelabra.worker.v1 import ChunkTask, SymbolTask
 from candelabra_server.formulas.service import FormulaService
@@ -18,6 +15,8 @@ from candelabra_server.processing.worker_functions import (
     _worker_process_chunk,
     _worker_process_symbol,
 )
+from support.jobs import job
+from support.memory_repository import MemoryRepository, candles_of
 
 FORMULAS = FormulaService().worker_config()
 
@@ -126,7 +125,8 @@ def test_a_repository_that_cannot_be_built_is_told_as_data():
 
 def test_a_ping_tells_that_the_worker_cannot_start():
     report = _worker_ping(json.dumps(config("A", broken=True)), json.dumps(FORMULAS))
-    assert "could not create its candle repository (ValueError)" in report.error
+    assert "could not create its candle repository: " in report.error
+    assert "ValueError" in report.error
     assert _worker_ping(json.dumps(config("A")), json.dumps(FORMULAS)).error == ""
 
 

@@ -2,11 +2,10 @@
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-
 from candelabra_server import errors
 from candelabra_server.errors import CandelabraError, InvalidRequestError, Reason, UnavailableError, Violation
 from candelabra_server.rpc.status import DOMAIN, STATUS_CODES, code_for, status_for
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 
 
 def all_errors(cls=CandelabraError):
@@ -15,7 +14,7 @@ def all_errors(cls=CandelabraError):
         yield from all_errors(subclass)
 
 
-@pytest.mark.parametrize("cls", sorted(set(all_errors()), key=lambda cls: cls.__name__))
+@pytest.mark.parametrize("cls", sorted(set(all_errors()), key=str))
 def test_every_error_class_has_a_code(cls):
     assert any(base in STATUS_CODES for base in cls.__mro__)
     assert cls.__name__ in errors.__all__

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
@@ -126,7 +126,13 @@ def _free_manager(manager: threading.Thread | None, results: object) -> None:
         return
     manager.join(_JOIN_SECONDS)
     if manager.is_alive():
-        writer = getattr(results, "_writer", None)
-        if writer is not None:
-            writer.close()
+        with suppress(AttributeError):
+            _close_for_good(results._writer)  # type: ignore[attr-defined] # noqa: SLF001 - its only handle
         manager.join(_JOIN_SECONDS)
+
+
+def _close_for_good(writer: connection.Connection) -> None:
+    """Closes a connection so that whoever closes it next, perhaps at this moment, closes nothing."""
+    handle = type(writer)(writer.fileno(), readable=False)
+    writer._handle = None  # type: ignore[attr-defined] # noqa: SLF001 - before the reader can see the end
+    handle.close()

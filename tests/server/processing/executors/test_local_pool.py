@@ -9,8 +9,6 @@ from concurrent.futures.process import BrokenProcessPool
 
 import psutil
 import pytest
-from support.workers import run_until, sleep_in_worker
-
 from candelabra_server.processing.executors.local_pool import (
     bounded_shutdown,
     create_pool,
@@ -19,6 +17,7 @@ from candelabra_server.processing.executors.local_pool import (
     is_broken,
     worker_processes,
 )
+from support.workers import run_until, sleep_in_worker
 
 
 @pytest.fixture
@@ -128,7 +127,8 @@ def test_a_shutdown_of_a_pool_without_work_starts_and_ends_its_watch():
 
 def test_a_pool_whose_internals_are_unknown_is_still_shut_down():
     class Bare:
-        calls = []
+        def __init__(self):
+            self.calls = []
 
         def shutdown(self, **options):
             self.calls.append(options)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.workers import run_until
-
 from candelabra_server.processing.executors.local_pool import create_pool
 from candelabra_server.processing.executors.start_method import worker_context
+from support.workers import run_until
 
 
 def test_workers_are_never_forked_from_this_process():
@@ -71,9 +70,6 @@ def _describe_process():
     return {
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
         "threads": sorted(t.name for t in threading.enumerate() if not t.name.startswith("QueueFeeder")),
-        "modules": {name for name in sys.modules if name.count(".") == 0} | {
-            name for name in sys.modules if name.startswith("candelabra_server.")
-        },
+        "modules": {name for name in sys.modules if name.count(".") == 0}
+        | {name for name in sys.modules if name.startswith("candelabra_server.")},
     }
-
-

@@ -1,0 +1,104 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+from candelabra.v1 import ProcessingJob
+
+from candelabra_client import _exchange
+from candelabra_client._base_client import BaseClient
+from candelabra_client._exchange import PROCESS_METHOD, Exchange
+from candelabra_client._health import HealthStatus
+from candelabra_client._job import AsyncJob
+from candelabra_client._run import JobRun
+from candelabra_client._server import ServerInfo, StoredSymbol
+from candelabra_client._status import mapped_errors
+
+__all__ = ["AsyncClient"]
+
+_T = TypeVar("_T")
+
+
+class AsyncClient(BaseClient[AsyncJob, grpc.aio.Channel]):
+    """The same as `Client`, for asyncio.
+
+        async with AsyncClient("127.0.0.1:50051") as client:
+            async for result in client.process("AAPL", timeframe="1d", formula="sma(close, 20)"):
+                print(result.symbol, result["value"])
+
+    It belongs to the event loop in which it is first used; any number of tasks there may use it.
+    """
+
+    _channel: grpc.aio.Channel | None = None
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection and cancels what is still running; a second call does nothing."""
+        self._closed = True
+        channel, self._channel = self._channel, None
+        if channel is not None and self._given_channel is None:
+            await channel.close()
+
+    async def list_symbols(
+        self, symbols: str | Iterable[str] | None = None, *, timeframe: str | None = None
+    ) -> list[StoredSymbol]:
+        """Returns what the server stores; see `Client.list_symbols`."""
+        return await self._finish(_exchange.stored_symbols(symbols, timeframe=timeframe))
+
+    async def server_info(self) -> ServerInfo:
+        """Returns the server's description of itself; raises CallError."""
+        return await self._finish(_exchange.server_info())
+
+    async def health(self, service: str = "") -> HealthStatus:
+        """Returns whether the server takes requests; see `Client.health`."""
+        return await self._finish(_exchange.health(service))
+
+    def _job(self, run: JobRun) -> AsyncJob:
+        return AsyncJob(run, open_stream=self._open_stream, carry_out=self._carry_out)
+
+    async def _finish(self, exchange: Exchange[_T]) -> _T:
+        with mapped_errors(self.address):
+            return await self._carry_out(exchange, self._timeout_seconds)
+
+    async def _carry_out(self, exchange: Exchange[_T], timeout_seconds: float | None) -> _T:
+        """Makes the calls of an exchange, each within the timeout; raises grpc.RpcError."""
+        try:
+            call = next(exchange)
+            while True:
+                method: Any = self._open_channel().unary_unary(call.method)
+                call = exchange.send(await method(call.request, timeout=timeout_seconds, metadata=self._metadata))
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+
+    def _open_stream(self, request: ProcessingJob, timeout_seconds: float | None) -> Any:  # noqa: ANN401
+        """Sends a job; returns grpc's call, an asynchronous iterator of encoded messages."""
+        method: Any = self._open_channel().unary_stream(
+            PROCESS_METHOD, request_serializer=ProcessingJob.SerializeToString
+        )
+        return method(request, timeout=timeout_seconds, metadata=self._metadata)
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        self._check_open()
+        if self._channel is None:
+            self._channel = self._given_channel or self._make_channel()
+        return self._channel
+
+    def _make_channel(self) -> grpc.aio.Channel:
+        options = self._channel_options()
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.address, options=options)
+        return grpc.aio.secure_channel(self.address, self._credentials, options=options)

@@ -1,0 +1,154 @@
+"""What `Client` and `AsyncClient` share: their options, and a job's arguments written out once."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Generic, TypeVar
+
+import grpc
+
+from candelabra_client._connection import (
+    DEFAULT_ADDRESS,
+    DEFAULT_MAX_RECEIVE_BYTES,
+    ChannelOptions,
+    Metadata,
+    channel_options,
+)
+from candelabra_client._exceptions import ClientClosed
+from candelabra_client._request import DateLike, PrecisionName, build_job
+from candelabra_client._retry import RetryPolicy
+from candelabra_client._run import JobRun, Progress
+
+__all__ = ["BaseClient"]
+
+_JobT = TypeVar("_JobT")
+_ChannelT = TypeVar("_ChannelT")
+
+
+class BaseClient(ABC, Generic[_JobT, _ChannelT]):
+    """A connection to one server; see `Client`."""
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Metadata = (),
+        timeout: float | None = 30.0,
+        retry: RetryPolicy | None = None,
+        max_receive_bytes: int = DEFAULT_MAX_RECEIVE_BYTES,
+        channel_options: ChannelOptions = (),
+        channel: _ChannelT | None = None,
+    ) -> None:
+        """Makes the client; connects when it is first used.
+
+        Args:
+            address: `host:port`, or any other target that gRPC knows, such as `unix:/run/candelabra.sock`.
+            credentials: for TLS, from `grpc.ssl_channel_credentials()`. Default: none, plain text.
+            metadata: sent with every call, for example `[("authorization", "Bearer …")]`.
+            timeout: seconds for every call but jobs, whose timeout is given to `process`. None: no limit.
+            retry: what to do when the server is unavailable. Default: `RetryPolicy()`.
+            max_receive_bytes: messages larger than this are refused.
+            channel_options: further gRPC channel options; they win over the client's own.
+            channel: a channel to use as it is, for example one with interceptors; the options about the
+                connection do not apply to it, and closing the client leaves it open.
+        """
+        self.address = address
+        self._credentials = credentials
+        self._metadata = tuple(metadata)
+        self._timeout_seconds = timeout
+        self._retry = retry or RetryPolicy()
+        self._max_receive_bytes = max_receive_bytes
+        self._extra_channel_options = tuple(channel_options)
+        self._given_channel = channel
+        self._closed = False
+
+    def process(
+        self,
+        symbols: str | Iterable[str],
+        *,
+        timeframe: str,
+        start: DateLike | None = None,
+        end: DateLike | None = None,
+        formula: str | None = None,
+        formula_id: str | None = None,
+        parameters: Mapping[str, float] | None = None,
+        precision: PrecisionName | None = None,
+        last_n: int | None = None,
+        max_message_bytes: int | None = None,
+        allow_lookahead: bool = False,
+        symbol_time_limit: float | None = None,
+        weight: float | None = None,
+        job_id: str | None = None,
+        timeout: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> _JobT:
+        """Returns a job; it is sent when its results are asked for.
+
+        Args:
+            symbols: a symbol, or several; `*` and `?` make a pattern.
+            timeframe: length of a candle, such as `1m`, `1h`, `1d`.
+            start: first open time, included. Text is ISO 8601; a date is 00:00 UTC; a datetime without a time
+                zone is UTC. Default: the first candle.
+            end: last open time, included; a date is its whole day in UTC. Default: the last candle.
+            formula: what to compute. Default: nothing, the result is the candles themselves.
+            formula_id: a formula saved on the server, in place of `formula`.
+            parameters: values of the formula's parameters.
+            precision: `float64` or, for half the bytes, `float32`. Default: `float64`.
+            last_n: only the last rows of each symbol. Default: all.
+            max_message_bytes: largest message that the server may send; a larger symbol comes in parts.
+            allow_lookahead: allows references to later candles: for labels, never for signals.
+            symbol_time_limit: most seconds to spend on one symbol.
+            weight: share of the workers relative to other jobs, 0.01 to 100. Default: 1.
+            job_id: names the job in results and logs. Default: the server makes one.
+            timeout: seconds for the whole job, from when it is sent. Default: no limit.
+            progress: called after each symbol, by whoever iterates.
+
+        Raises:
+            TypeError: a value of the wrong type.
+            ValueError: a value that its field cannot hold. All else the server checks, when the job is sent.
+        """
+        job = build_job(
+            symbols,
+            timeframe=timeframe,
+            start=start,
+            end=end,
+            formula=formula,
+            formula_id=formula_id,
+            parameters=parameters,
+            precision=precision,
+            last_n=last_n,
+            max_message_bytes=max_message_bytes,
+            allow_lookahead=allow_lookahead,
+            symbol_time_limit=symbol_time_limit,
+            weight=weight,
+            job_id=job_id,
+        )
+        return self._job(
+            JobRun(
+                job,
+                address=self.address,
+                retry=self._retry,
+                timeout_seconds=timeout,
+                progress=progress,
+                clock=time.monotonic,
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.address}{', closed' if self._closed else ''}>"
+
+    @abstractmethod
+    def _job(self, run: JobRun) -> _JobT:
+        """Returns the job that drives a run."""
+
+    def _channel_options(self) -> ChannelOptions:
+        return channel_options(
+            retry=self._retry, max_receive_bytes=self._max_receive_bytes, extra=self._extra_channel_options
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed(f"the client of {self.address} is closed")

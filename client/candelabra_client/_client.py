@@ -1,0 +1,124 @@
+"""The client for ordinary code and threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from candelabra.v1 import ProcessingJob
+
+from candelabra_client import _exchange
+from candelabra_client._base_client import BaseClient
+from candelabra_client._exchange import PROCESS_METHOD, Exchange
+from candelabra_client._health import HealthStatus
+from candelabra_client._job import Job
+from candelabra_client._run import JobRun
+from candelabra_client._server import ServerInfo, StoredSymbol
+from candelabra_client._status import mapped_errors
+
+__all__ = ["Client"]
+
+_T = TypeVar("_T")
+
+
+class Client(BaseClient[Job, grpc.Channel]):
+    """A connection to one Candelabra server.
+
+        with Client("127.0.0.1:50051") as client:
+            for result in client.process("AAPL", timeframe="1d", formula="sma(close, 20)"):
+                print(result.symbol, result["value"])
+
+    Any number of threads may use one client, and any number of jobs may run at the same time. Closing it
+    cancels what is still running; a closed client raises ClientClosed.
+    """
+
+    _channel: grpc.Channel | None = None
+    _lock = threading.Lock()  # guards the making of any client's channel, which is quick
+
+    def __enter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection and cancels what is still running; a second call does nothing."""
+        with self._lock:
+            self._closed = True
+            channel, self._channel = self._channel, None
+        if channel is not None and self._given_channel is None:
+            channel.close()
+
+    def list_symbols(
+        self, symbols: str | Iterable[str] | None = None, *, timeframe: str | None = None
+    ) -> list[StoredSymbol]:
+        """Returns what the server stores, sorted by timeframe (shortest first), then symbol.
+
+        Args:
+            symbols: only what matches these names or patterns. Default: all.
+            timeframe: only this one. Default: all.
+
+        Raises:
+            CallError: the call did not succeed; InvalidRequest for a timeframe that is not stored.
+        """
+        return self._finish(_exchange.stored_symbols(symbols, timeframe=timeframe))
+
+    def server_info(self) -> ServerInfo:
+        """Returns the server's description of itself; raises CallError."""
+        return self._finish(_exchange.server_info())
+
+    def health(self, service: str = "") -> HealthStatus:
+        """Returns whether the server takes requests.
+
+        Args:
+            service: a service by its full name. Default: the server as a whole.
+
+        Raises:
+            ServerUnavailable: nobody answers.
+            NotFound: the server has no such service.
+        """
+        return self._finish(_exchange.health(service))
+
+    def _job(self, run: JobRun) -> Job:
+        return Job(run, open_stream=self._open_stream, carry_out=self._carry_out)
+
+    def _finish(self, exchange: Exchange[_T]) -> _T:
+        with mapped_errors(self.address):
+            return self._carry_out(exchange, self._timeout_seconds)
+
+    def _carry_out(self, exchange: Exchange[_T], timeout_seconds: float | None) -> _T:
+        """Makes the calls of an exchange, each within the timeout; raises grpc.RpcError."""
+        try:
+            call = next(exchange)
+            while True:
+                method: Any = self._open_channel().unary_unary(call.method)
+                call = exchange.send(method(call.request, timeout=timeout_seconds, metadata=self._metadata))
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+
+    def _open_stream(self, request: ProcessingJob, timeout_seconds: float | None) -> Any:  # noqa: ANN401
+        """Sends a job; returns grpc's call, an iterator of encoded messages."""
+        method: Any = self._open_channel().unary_stream(
+            PROCESS_METHOD, request_serializer=ProcessingJob.SerializeToString
+        )
+        return method(request, timeout=timeout_seconds, metadata=self._metadata)
+
+    def _open_channel(self) -> grpc.Channel:
+        with self._lock:
+            self._check_open()
+            if self._channel is None:
+                self._channel = self._given_channel or self._make_channel()
+            return self._channel
+
+    def _make_channel(self) -> grpc.Channel:
+        options = self._channel_options()
+        if self._credentials is None:
+            return grpc.insecure_channel(self.address, options=options)
+        return grpc.secure_channel(self.address, self._credentials, options=options)

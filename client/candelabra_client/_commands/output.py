@@ -1,0 +1,138 @@
+"""Writes the results of a job, one function a format.
+
+CSV and JSON lines of a formula are written symbol by symbol as results come, so that memory stays flat; all else
+gathers the whole job first. A file appears under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Any, Final, TypeAlias
+
+import numpy as np
+from rich.console import Console
+
+from candelabra_client._commands.options import Output
+from candelabra_client._commands.tables import print_results
+from candelabra_client._frames import column_names, free_names, import_optional, job_to_arrow
+from candelabra_client._result import SymbolResult
+
+__all__ = ["STREAMED", "WRITERS", "Writer", "check_libraries", "opened"]
+
+Writer: TypeAlias = Callable[[Iterable[SymbolResult], IO[Any], int], None]
+"""Writes results to a stream; the number is the most rows that a table shows."""
+
+STREAMED: Final = frozenset({Output.CSV, Output.JSONL})
+"""Formats that do not need all results at once."""
+
+_BINARY = frozenset({Output.PARQUET, Output.ARROW})
+
+
+def check_libraries(output: Output) -> None:
+    """Raises MissingDependency when a format needs a library that is not installed, before anything runs."""
+    if output in _BINARY:
+        import_optional("pyarrow")
+
+
+@contextmanager
+def opened(path: Path | None, output: Output) -> Iterator[IO[Any]]:
+    """Gives the stream to write to: a file, or standard output when there is no path.
+
+    The file is written beside its place and moved there at the end; when the body fails, what was there stays.
+    """
+    if path is None:
+        yield sys.stdout.buffer if output in _BINARY else sys.stdout
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") if output in _BINARY else beside.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _write_table(results: Iterable[SymbolResult], stream: IO[str], rows: int) -> None:
+    print_results(Console(file=stream, highlight=False), list(results), rows=rows)
+
+
+def _write_csv(results: Iterable[SymbolResult], stream: IO[str], _rows: int) -> None:
+    """Writes `symbol,time` and the columns; NaN is empty, numbers are the shortest that read back the same."""
+    writer = csv.writer(stream, lineterminator="\n")
+    names: tuple[str, ...] | None = None
+    for result, columns in _with_columns(results):
+        if names is None:
+            names = columns
+            writer.writerow(("symbol", "time", *free_names(names, "symbol", "time").values()))
+        empty = [""] * result.row_count
+        values = [_texts(result, name) if name in result else empty for name in names]
+        symbols = [result.symbol] * result.row_count
+        writer.writerows(zip(symbols, _iso_times(result), *values, strict=True))
+
+
+def _write_jsonl(results: Iterable[SymbolResult], stream: IO[str], _rows: int) -> None:
+    """Writes an object a row: `symbol`, `time` and the columns; NaN and infinities, which JSON lacks, are null."""
+    for result, _ in _with_columns(results):
+        free = free_names(result.columns, "symbol", "time")
+        columns = {free[name]: _json_values(result, name) for name in result.columns}
+        for row, time in enumerate(_iso_times(result)):
+            record = {"symbol": result.symbol, "time": time, **{name: values[row] for name, values in columns.items()}}
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _write_parquet(results: Iterable[SymbolResult], stream: IO[bytes], _rows: int) -> None:
+    import_optional("pyarrow.parquet").write_table(job_to_arrow(list(results), wide=False), stream)
+
+
+def _write_arrow(results: Iterable[SymbolResult], stream: IO[bytes], _rows: int) -> None:
+    """Writes the Arrow IPC stream format, which a pipe can carry and every Arrow reader knows."""
+    table = job_to_arrow(list(results), wide=False)
+    with import_optional("pyarrow.ipc").new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+
+
+WRITERS: Final[Mapping[Output, Writer]] = MappingProxyType(
+    {
+        Output.TABLE: _write_table,
+        Output.CSV: _write_csv,
+        Output.JSONL: _write_jsonl,
+        Output.PARQUET: _write_parquet,
+        Output.ARROW: _write_arrow,
+    }
+)
+
+
+def _with_columns(results: Iterable[SymbolResult]) -> Iterator[tuple[SymbolResult, tuple[str, ...]]]:
+    """Yields results that have rows, and the columns of all: of a sequence their union, else those of the first."""
+    known = column_names(results) if isinstance(results, list) else None
+    for result in results:
+        if result.ok:
+            yield result, known or result.columns
+
+
+def _iso_times(result: SymbolResult) -> list[str]:
+    """Returns ISO 8601 in UTC; fractions of a second only where there are any."""
+    whole = not np.any(result.open_time_micros % 1_000_000)
+    return [f"{text}Z" for text in np.datetime_as_string(result.open_times, unit="s" if whole else "us").tolist()]
+
+
+def _texts(result: SymbolResult, name: str) -> list[str]:
+    values = result[name]
+    # str() of the numpy scalar, since a float32 as a Python float has digits that it does not mean.
+    numbers = values.tolist() if values.dtype == np.float64 else list(values)
+    return ["" if value != value else str(value) for value in numbers]  # noqa: PLR0124 - NaN
+
+
+def _json_values(result: SymbolResult, name: str) -> list[float | None]:
+    values = result[name]
+    numbers = values.tolist() if values.dtype == np.float64 else [float(str(value)) for value in values]
+    return [value if finite else None for value, finite in zip(numbers, np.isfinite(values).tolist(), strict=True)]

@@ -1,0 +1,134 @@
+"""`candelabra process`: runs a job and writes its results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from candelabra_client._client import Client
+from candelabra_client._commands import inputs
+from candelabra_client._commands.exits import SYMBOLS_FAILED, error_console, exit_statuses, report_symbols
+from candelabra_client._commands.options import DEFAULT_ADDRESS, Output, Server, TimeoutSeconds
+from candelabra_client._commands.output import STREAMED, WRITERS, check_libraries, opened
+from candelabra_client._commands.progress import ProgressBar
+from candelabra_client._result import SymbolError, SymbolResult
+
+__all__ = ["process"]
+
+
+class _Precision(StrEnum):
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is said about a job at its end; filled while results pass through."""
+
+    total: int = 0
+    errors: dict[str, SymbolError] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def counting(self, results: Iterable[SymbolResult]) -> Iterator[SymbolResult]:
+        """Yields the results as they are."""
+        for result in results:
+            self.total += 1
+            self.warnings.extend(result.info.warnings)
+            if result.error is not None:
+                self.errors[result.symbol] = result.error
+            yield result
+
+
+def process(
+    *,
+    symbols: Annotated[
+        list[str],
+        typer.Option(
+            "--symbol",
+            "-s",
+            metavar="SYMBOL",
+            help="A symbol or pattern such as 'AA*'; repeat it, or separate several by commas.",
+        ),
+    ],
+    timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="Length of a candle: 1m, 1h, 1d …")],
+    formula: Annotated[
+        str | None, typer.Argument(help="What to compute; - reads it from standard input. Default: the candles.")
+    ] = None,
+    formula_file: Annotated[
+        Path | None, typer.Option("--formula-file", "-f", metavar="FILE", help="Reads the formula from a file.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="First open time: 2012-01-31 or 2012-01-31T09:30:00Z.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Last open time; a date is its whole day.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=NUMBER", help="A parameter of the formula.")
+    ] = None,
+    last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N rows of each symbol.")] = None,
+    output: Annotated[
+        Output | None, typer.Option("--output", "-o", help="Format. Default: by the file's name, or table.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file.", dir_okay=False)] = None,
+    rows: Annotated[int, typer.Option(metavar="N", min=0, help="Rows of a table to show; 0 for all.")] = 20,
+    precision: Annotated[_Precision, typer.Option(help="Width of the values.")] = _Precision.FLOAT64,
+    allow_lookahead: Annotated[
+        bool, typer.Option("--allow-lookahead", help="Allow references to later candles.")
+    ] = False,
+    symbol_time_limit: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Most time to spend on one symbol.")
+    ] = None,
+    weight: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Share of the workers relative to other jobs.")
+    ] = None,
+    job_id: Annotated[str | None, typer.Option(metavar="ID", help="Names the job in the server's log.")] = None,
+    progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show a progress bar.")] = True,
+    timeout: TimeoutSeconds = None,
+    server: Server = DEFAULT_ADDRESS,
+) -> None:
+    """Compute a formula over the candles of symbols.
+
+    candelabra process 'sma(close, fast) - sma(close, 30)' -s 'AAPL,MS*' -t 1d --param fast=10 --last 1
+    """
+    chosen = inputs.read_output(output, out)
+    names, parameters = inputs.read_symbols(symbols), inputs.read_parameters(param or ())
+    text = inputs.read_formula(formula, formula_file)
+    width: Literal["float64", "float32"] = "float32" if precision is _Precision.FLOAT32 else "float64"
+    tally = _Tally()
+    with exit_statuses():
+        check_libraries(chosen)
+        # Candles of different symbols may have different fields, which a header must know beforehand.
+        is_streamed = chosen in STREAMED and text is not None
+        shares_terminal = is_streamed and out is None and sys.stdout.isatty()
+        with Client(server) as client, ProgressBar(error_console(), wanted=progress and not shares_terminal) as bar:
+            job = client.process(
+                names,
+                timeframe=timeframe,
+                start=start,
+                end=end,
+                formula=text,
+                parameters=parameters,
+                precision=width,
+                last_n=last,
+                allow_lookahead=allow_lookahead,
+                symbol_time_limit=symbol_time_limit,
+                weight=weight,
+                job_id=job_id,
+                timeout=timeout,
+                progress=bar.report,
+            )
+            with job, opened(out, chosen) as stream:
+                if is_streamed:
+                    WRITERS[chosen](tally.counting(job), stream, rows)
+                else:
+                    results = list(tally.counting(job.results()))
+                    bar.stop()
+                    WRITERS[chosen](results, stream, rows)
+        report_symbols(tally.errors, total=tally.total, warnings=tally.warnings)
+        if tally.errors:
+            raise typer.Exit(SYMBOLS_FAILED)

@@ -1,0 +1,163 @@
+"""Lays results out as tables that fit the terminal: head and tail of the rows, as many columns as there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from candelabra_client._frames import column_names
+from candelabra_client._result import ColumnKind, SymbolResult
+
+__all__ = ["OMITTED", "counted", "head_and_tail", "number_texts", "print_results", "time_texts"]
+
+OMITTED: Final = "…"
+NO_VALUE: Final = "-"
+
+_MOST_TABLES = 5
+"""With more symbols than this, each gets one row instead of a table."""
+
+_T = TypeVar("_T")
+_SIGNALS = {0.0: "false", 1.0: "true"}
+_GAP = 2  # between two columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column as text; `texts` has a value a row."""
+
+    name: str
+    texts: Sequence[str]
+    is_number: bool = True
+
+    @property
+    def width(self) -> int:
+        return max(len(self.name), *(len(text) for text in self.texts), 1)
+
+
+def print_results(console: Console, results: Sequence[SymbolResult], *, rows: int) -> None:
+    """Prints the symbols that have a result.
+
+    A few symbols get a table each; many get a row each, with the values of their last candle.
+
+    Args:
+        console: where to; its width bounds the tables when it is a terminal.
+        results: in the order in which to print them.
+        rows: most rows of a table; 0 for all.
+    """
+    good = [result for result in results if result.ok]
+    if not good:
+        return
+    if len(good) <= _MOST_TABLES and any(result.row_count > 1 for result in good):
+        for result in good:
+            console.print(Text.assemble((result.symbol, "bold"), (f"  {counted(result.row_count, 'row')}", "dim")))
+            columns = [_Column("time", time_texts(result.open_times), is_number=False)]
+            columns += [_Column(n, number_texts(result[n], result.kinds[n])) for n in result.columns]
+            _print_table(console, columns, rows, keys=1)
+            console.print()
+        return
+    _print_table(console, _one_row_each(good), rows, keys=2)
+    row_count = sum(result.row_count for result in good)
+    console.print(Text(f"{counted(len(good), 'symbol')}, {counted(row_count, 'row')}", style="dim"))
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a number with its noun: `1 row`, `2,000 rows`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def head_and_tail(items: Sequence[_T], most: int) -> tuple[Sequence[_T], int, Sequence[_T]]:
+    """Returns the first and the last items and how many lie between them; `most` 0 means all."""
+    if most == 0 or len(items) <= most:
+        return items, 0, []
+    head = (most + 1) // 2
+    tail = most - head
+    return items[:head], len(items) - most, items[len(items) - tail :]
+
+
+def time_texts(times: NDArray[np.datetime64]) -> list[str]:
+    """Returns times as text, to the unit that all of them need: days, minutes, seconds or microseconds."""
+    units: tuple[Literal["D", "m", "s"], ...] = ("D", "m", "s")
+    enough = (unit for unit in units if bool(np.all(np.isnat(times) | (times == times.astype(f"datetime64[{unit}]")))))
+    unit: Literal["D", "m", "s", "us"] = next(enough, "us")
+    return [text.replace("T", " ") for text in np.datetime_as_string(times, unit=unit).tolist()]
+
+
+def number_texts(values: NDArray[Any], kind: ColumnKind = ColumnKind.NUMBER) -> list[str]:
+    """Returns a column's values with as many decimals as make about six significant digits of its largest."""
+    if kind is ColumnKind.SIGNAL:
+        return [_SIGNALS.get(value, NO_VALUE) for value in values.tolist()]
+    finite = values[np.isfinite(values)]
+    largest = float(np.max(np.abs(finite), initial=0.0))
+    if bool(np.all(finite == np.trunc(finite))):
+        decimals = 0
+    elif 0 < largest < 1e-4:
+        return [NO_VALUE if value != value else f"{value:.5e}" for value in values.tolist()]  # noqa: PLR0124 - NaN
+    else:
+        decimals = int(np.clip(6 - len(str(int(largest))), 2, 6))
+    return [NO_VALUE if value != value else f"{value:,.{decimals}f}" for value in values.tolist()]  # noqa: PLR0124
+
+
+def _one_row_each(results: Sequence[SymbolResult]) -> list[_Column]:
+    """Returns the columns of a table that has the last values of each symbol."""
+    last_times = np.array([r.open_times[-1] if r.row_count else np.datetime64("NaT") for r in results], "M8[us]")
+    columns = [
+        _Column("symbol", [result.symbol for result in results], is_number=False),
+        _Column("time", [NO_VALUE if text == "NaT" else text for text in time_texts(last_times)], is_number=False),
+    ]
+    if any(result.row_count > 1 for result in results):
+        columns.append(_Column("rows", [f"{result.row_count:,}" for result in results]))
+    for name in column_names(results):
+        last = np.array([r[name][-1] if name in r and r.row_count else np.nan for r in results])
+        kind = next(result.kinds[name] for result in results if name in result)
+        columns.append(_Column(name, number_texts(last, kind)))
+    return columns
+
+
+def _print_table(console: Console, columns: Sequence[_Column], rows: int, *, keys: int) -> None:
+    shown = _that_fit(columns, console.width if console.is_terminal else None, keys=keys)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column in shown:
+        table.add_column(Text(column.name), justify="right" if column.is_number else "left", no_wrap=True)
+    row_count = len(columns[0].texts)
+    head, omitted, tail = head_and_tail(range(row_count), rows)
+    _add_rows(table, shown, head)
+    if omitted:
+        table.add_row(Text(f"{OMITTED} {omitted:,} more", style="dim"))
+        _add_rows(table, shown, tail)
+    if not console.is_terminal:
+        table.width = None
+        console.width = max(console.width, sum(column.width + _GAP for column in shown) + len(" more 1,000,000"))
+    console.print(table)
+    if len(shown) < len(columns):
+        missing = [column.name for column in columns[len(shown) - 1 :]]
+        console.print(
+            Text(f"{len(missing):,} columns without room: {', '.join(missing)}", style="dim"),
+            overflow="ellipsis",
+            no_wrap=True,
+        )
+
+
+def _add_rows(table: Table, columns: Iterable[_Column], rows: Iterable[int]) -> None:
+    for row in rows:
+        table.add_row(*(Text(column.texts[row]) for column in columns))
+
+
+def _that_fit(columns: Sequence[_Column], width: int | None, *, keys: int) -> Sequence[_Column]:
+    """Returns the leading columns that fit, then one of dots when there are more; the keys always stay."""
+    if width is None or sum(column.width + _GAP for column in columns) <= width + _GAP:
+        return columns
+    room = width - len(OMITTED)
+    shown: list[_Column] = []
+    for position, column in enumerate(columns):
+        room -= column.width + _GAP
+        if room < 0 and position >= keys:
+            break
+        shown.append(column)
+    return [*shown, _Column(OMITTED, [OMITTED] * len(columns[0].texts))]

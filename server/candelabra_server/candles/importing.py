@@ -1,0 +1,135 @@
+"""import_files: from files of candles to a new state of the store, all of them or none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from candelabra_server.candles.problem_log import ProblemLog
+from candelabra_server.candles.store_writer import StoreWriter
+from candelabra_server.domain.timeframe import Timeframe
+from candelabra_server.errors import InvalidRequestError, Violation
+
+if TYPE_CHECKING:
+    from candelabra_server.candles.candle_batch import CandleBatch
+
+__all__ = ["ImportSummary", "Progress", "import_batches", "import_files"]
+
+Progress = Callable[[int, int], None]
+"""Called with the steps done and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import did.
+
+    Attributes:
+        rows: candles imported.
+        symbols: how many symbols they are of.
+        replaced_rows: how many of the candles took the place of stored ones of equal symbol and time.
+        first_open_time_micros: of the earliest candle imported.
+        last_open_time_micros: of the latest candle imported.
+        files: how many files were read.
+        dropped_columns: names of columns that were left out because they do not hold numbers, sorted.
+        seconds: how long it took.
+    """
+
+    rows: int
+    symbols: int
+    replaced_rows: int
+    first_open_time_micros: int
+    last_open_time_micros: int
+    files: int
+    dropped_columns: tuple[str, ...]
+    seconds: float
+
+
+def import_files(
+    paths: Iterable[Path | str],
+    *,
+    timeframe: str,
+    store: Path | str,
+    adjust_by: str | None = None,
+    symbol: str | None = None,
+    progress: Progress | None = None,
+    max_problems: int = 20,
+) -> ImportSummary:
+    """Imports files as one new state of the store; when anything is wrong with any file, nothing of them.
+
+    Candles of a symbol and time that are stored already are replaced, whole; the others are added.
+
+    Args:
+        paths: CSV (also gzip), Parquet or Arrow files, recognised by their content.
+        timeframe: of all candles, in any spelling.
+        store: the store's folder, made when there is none.
+        adjust_by: a column that every file has, in any case: open, high, low and close are multiplied by
+            it over close, and volume is divided by the same.
+        symbol: of all candles of files without a symbol column; None is each file's name.
+        progress: told what is done.
+        max_problems: how many problems the report describes; all are counted.
+
+    Raises:
+        InvalidRequestError: no files, or no such timeframe.
+        ImportRefusedError: what is wrong with the files.
+        StoreError: another import is running, or the store cannot be written.
+    """
+    from candelabra_server.candles.file_reading import read_file  # noqa: PLC0415 - imports pyarrow
+
+    started = time.perf_counter()
+    files = [Path(path) for path in paths]
+    canonical = _canonical(timeframe)
+    if not files:
+        raise InvalidRequestError([Violation("files", "there is no file to import")])
+    report = progress or (lambda _done, _total: None)
+    with StoreWriter(Path(store)) as writer:
+        log = ProblemLog(max_problems)
+        batches = []
+        for number, path in enumerate(files):
+            report(number, len(files) + 1)
+            batch = read_file(path, symbol=symbol, adjust_by=adjust_by, log=log)
+            if batch is not None:
+                batches.append(batch)
+        log.raise_if_any()
+        report(len(files), len(files) + 1)
+        summary = import_batches(batches, timeframe=canonical, writer=writer, log=log, started=started)
+    report(len(files) + 1, len(files) + 1)
+    return summary
+
+
+def import_batches(
+    batches: Sequence[CandleBatch], *, timeframe: str, writer: StoreWriter, log: ProblemLog, started: float
+) -> ImportSummary:
+    """Stores checked batches, at least one, as one new state.
+
+    Args:
+        batches: what to store.
+        timeframe: canonical.
+        writer: an entered writer of the store.
+        log: where candles that come in two batches are logged; raised from here.
+        started: `time.perf_counter` at the start of the import.
+    """
+    from candelabra_server.candles.candle_batch import combine  # noqa: PLC0415
+
+    content = combine(batches, log)
+    log.raise_if_any()
+    replaced = writer.commit(timeframe, content)
+    return ImportSummary(
+        rows=len(content.open_times),
+        symbols=len(content.symbols),
+        replaced_rows=replaced,
+        first_open_time_micros=int(content.open_times.min()),
+        last_open_time_micros=int(content.open_times.max()),
+        files=len({batch.source for batch in batches}),
+        dropped_columns=tuple(sorted({name for batch in batches for name in batch.dropped_columns})),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _canonical(timeframe: str) -> str:
+    try:
+        return Timeframe.parse(timeframe).text
+    except ValueError as error:
+        raise InvalidRequestError([Violation("timeframe", str(error))]) from error

@@ -1,0 +1,69 @@
+"""Writes segments: an Arrow IPC file that any Arrow tool reads, and the index that our readers use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import ipc
+
+from candelabra_server.candles.candle_batch import SegmentContent
+from candelabra_server.candles.segment import OPEN_TIME, SegmentIndex
+from candelabra_server.candles.store_layout import StoreLayout, sync_file, write_durably
+
+__all__ = ["write_segment"]
+
+_SYMBOL = "symbol"
+
+
+def write_segment(layout: StoreLayout, name: str, content: SegmentContent) -> None:
+    """Writes a segment's two files and returns when they are on the disk.
+
+    The Arrow file has one record batch, uncompressed: a dictionary-encoded symbol, the open time as a
+    UTC timestamp in microseconds, and the fields as doubles, NaN where there is no value.
+    """
+    path = layout.segment(name)
+    _write_arrow(path, content)
+    sync_file(path)
+    offsets = _column_offsets(path)
+    field_sets = sorted({tuple(column for column in content.columns if column in names) for names in content.fields})
+    number_of = {frozenset(names): number for number, names in enumerate(field_sets)}
+    index = SegmentIndex(
+        file_bytes=path.stat().st_size,
+        rows=len(content.open_times),
+        offsets=offsets,
+        symbols=content.symbols,
+        starts=content.starts,
+        field_sets=field_sets,
+        field_set_of=[number_of[names] for names in content.fields] if len(field_sets) > 1 else [],
+    )
+    write_durably(layout.segment_index(name), index.to_json())
+
+
+def _write_arrow(path: Path, content: SegmentContent) -> None:
+    rows = len(content.open_times)
+    codes = np.repeat(np.arange(len(content.symbols), dtype=np.int32), np.diff(content.starts))
+    times = np.ascontiguousarray(content.open_times, dtype=np.int64)
+    arrays = {
+        _SYMBOL: pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(content.symbols, pa.string())),
+        OPEN_TIME: pa.Array.from_buffers(pa.timestamp("us", "UTC"), rows, [None, pa.py_buffer(times)]),
+    }
+    for field, column in content.columns.items():
+        values = np.ascontiguousarray(column, dtype=np.float64)
+        arrays[field] = pa.Array.from_buffers(pa.float64(), rows, [None, pa.py_buffer(values)])
+    batch = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+    with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _column_offsets(path: Path) -> Mapping[str, int]:
+    """Where the values of each column begin in the file, found by mapping it as a reader would."""
+    with pa.memory_map(str(path)) as source:
+        base = source.read_buffer().address
+        source.seek(0)
+        batch = ipc.open_file(source).get_batch(0)
+        return {
+            field: batch.column(field).buffers()[1].address - base for field in batch.schema.names if field != _SYMBOL
+        }

@@ -1,0 +1,164 @@
+"""Open times of an imported column, from text, whole numbers, dates or timestamps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from candelabra_server.candles.number_column import is_text
+from candelabra_server.domain.candles import MicrosColumn
+from candelabra_server.domain.date_range import micros_from_datetime
+
+__all__ = ["EXPECTED_TIME", "TimeColumn", "read_times"]
+
+EXPECTED_TIME = (
+    "expected ISO 8601 such as 2012-01-31 or 2012-01-31T09:30:00Z, a date such as 20120131, "
+    "or a whole number of seconds, milliseconds, microseconds or nanoseconds since 1970"
+)
+
+_DAY = 86_400_000_000
+_TEXT_TYPES = (pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ns"), pa.timestamp("ns", "UTC"))
+"""How a whole column of texts is read, by the first of these that fits all: without zone, with zone, …"""
+_LARGEST_SECONDS = 10**11
+"""Whole numbers below this are seconds, below a thousand times this milliseconds, and so on: to the year 5138."""
+_DATES = (1900_01_01, 2100_12_31)
+"""A column of whole numbers between these is read as dates in the form YYYYMMDD."""
+_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeColumn:
+    """A column as times.
+
+    Attributes:
+        micros: one a row; 0 where there is no time.
+        missing_rows: rows without a value.
+        bad_rows: rows whose value is no time.
+    """
+
+    micros: MicrosColumn
+    missing_rows: npt.NDArray[np.intp]
+    bad_rows: npt.NDArray[np.intp]
+
+
+def read_times(column: pa.Array) -> TimeColumn:
+    """Reads a column; times without a zone are UTC. Fractions of microseconds are cut off."""
+    kind = column.type
+    if is_text(column):
+        return _from_text(column)
+    missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+    if types.is_timestamp(kind):
+        return TimeColumn(_from_timestamps(column), missing, _no_rows())
+    if types.is_date(kind):
+        return TimeColumn(_from_timestamps(pc.cast(column, pa.timestamp("ms"))), missing, _no_rows())
+    if types.is_integer(kind):
+        return _from_numbers(_as_int64(column), missing)
+    if types.is_floating(kind):
+        values = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
+        if bool((values == np.floor(values)).all()) and bool((np.abs(values) < 2**63).all()):
+            return _from_numbers(values.astype(np.int64), missing)
+    return TimeColumn(np.zeros(len(column), dtype=np.int64), missing, np.flatnonzero(column.is_valid()))
+
+
+def _from_text(column: pa.Array) -> TimeColumn:
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return read_times(pc.cast(column, kind))
+        except pa.ArrowInvalid:
+            continue
+    for kind in _TEXT_TYPES:
+        try:
+            return TimeColumn(_from_timestamps(pc.cast(column, kind)), _no_rows(), _no_rows())
+        except pa.ArrowInvalid:
+            continue
+    return _one_by_one(column)
+
+
+def _one_by_one(column: pa.Array) -> TimeColumn:
+    micros = np.zeros(len(column), dtype=np.int64)
+    missing, bad = [], []
+    for row, cell in enumerate(column.to_pylist()):
+        text = (cell or "").strip()
+        value = _parse(text)
+        if not text:
+            missing.append(row)
+        elif value is None:
+            bad.append(row)
+        else:
+            micros[row] = value
+    return TimeColumn(micros, np.array(missing, dtype=np.intp), np.array(bad, dtype=np.intp))
+
+
+def _parse(text: str) -> int | None:
+    match = _TIME.fullmatch(text)
+    try:
+        if match is None:
+            return int(_from_numbers(np.array([int(text)]), _no_rows()).micros[0])
+        day, minutes, seconds, fraction, zone = match.groups()
+        zone = "+00:00" if zone is None or zone.upper() in {"Z", "UTC"} else zone
+        moment = datetime.fromisoformat(f"{day}T{minutes or '00:00'}:{seconds or '00'}{zone}")
+        return micros_from_datetime(moment) + int((fraction or "")[:6].ljust(6, "0"))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _from_numbers(values: npt.NDArray[np.int64], missing: npt.NDArray[np.intp]) -> TimeColumn:
+    """Dates as YYYYMMDD, or epoch times whose unit the largest of them tells."""
+    present = np.delete(values, missing)
+    if len(present) and _DATES[0] <= present.min() and present.max() <= _DATES[1]:
+        return _from_calendar_numbers(values, missing)
+    largest = int(np.abs(present).max()) if len(present) else 0
+    if largest < _LARGEST_SECONDS:
+        micros = values * 1_000_000
+    elif largest < _LARGEST_SECONDS * 1_000:
+        micros = values * 1_000
+    elif largest < _LARGEST_SECONDS * 1_000_000:
+        micros = values.copy()
+    else:
+        micros = values // 1_000
+    micros[missing] = 0
+    return TimeColumn(micros, missing, _no_rows())
+
+
+def _from_calendar_numbers(values: npt.NDArray[np.int64], missing: npt.NDArray[np.intp]) -> TimeColumn:
+    distinct, inverse = np.unique(values, return_inverse=True)
+    days = [_day_of(value) for value in distinct.tolist()]
+    micros = np.array([0 if day is None else day for day in days], dtype=np.int64)[inverse]
+    is_bad = np.array([day is None for day in days], dtype=np.bool_)[inverse]
+    is_bad[missing] = False
+    return TimeColumn(micros, missing, np.flatnonzero(is_bad))
+
+
+def _day_of(value: int) -> int | None:
+    try:
+        day = date(value // 10_000, value // 100 % 100, value % 100)
+    except ValueError:
+        return None
+    return micros_from_datetime(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+def _from_timestamps(column: pa.Array) -> MicrosColumn:
+    ticks = _as_int64(column)
+    unit = column.type.unit
+    if unit == "ns":
+        return ticks // 1_000
+    return ticks * {"s": 1_000_000, "ms": 1_000, "us": 1}[unit]
+
+
+def _as_int64(column: pa.Array) -> npt.NDArray[np.int64]:
+    values: npt.NDArray[np.int64] = pc.fill_null(pc.cast(column, pa.int64()), 0).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _no_rows() -> npt.NDArray[np.intp]:
+    return np.empty(0, dtype=np.intp)

@@ -1,0 +1,194 @@
+"""TimeframeView: the candles of one timeframe in one state of the store, over all of its segments.
+
+A symbol that lies in one segment is a set of slices of the mapped file, without a copy. Where segments
+share a symbol, the rows that were asked for are merged, and of equal times the later segment's counts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from candelabra_server.candles.repository import StoredSymbol
+from candelabra_server.candles.segment import MappedSegment
+from candelabra_server.candles.suggestions import close_names
+from candelabra_server.domain.candles import PRICE_FIELDS, Candles, FloatColumn, MicrosColumn
+from candelabra_server.domain.date_range import MAX_MICROS, MIN_MICROS, DateRange
+from candelabra_server.errors import Reason, SymbolFailure
+
+__all__ = ["TimeframeView", "format_micros"]
+
+_Column = TypeVar("_Column", MicrosColumn, FloatColumn)
+_MICROS_A_DAY = 86_400_000_000
+_Part = tuple[MappedSegment, int]
+"""A segment and the position of a symbol in it."""
+
+
+class TimeframeView:
+    """Reads one timeframe. Immutable, so safe from any thread.
+
+    Attributes:
+        timeframe: canonical.
+        segments: oldest import first.
+    """
+
+    def __init__(self, timeframe: str, segments: Sequence[MappedSegment]) -> None:
+        self.timeframe = timeframe
+        self.segments = tuple(segments)
+
+    @cached_property
+    def symbols(self) -> Sequence[str]:
+        """The stored symbols, sorted."""
+        if len(self.segments) == 1:
+            return tuple(self.segments[0].symbols)
+        return tuple(sorted(set().union(*(segment.symbols for segment in self.segments))))
+
+    @cached_property
+    def stored_symbols(self) -> Sequence[StoredSymbol]:
+        """What is stored of every symbol, sorted."""
+        return tuple(map(self._stored_symbol, self.symbols))
+
+    def load(self, symbol: str, date_range: DateRange, warm_up_candles: int) -> Candles:
+        """Loads as `ICandleRepository.load` does."""
+        parts = self._parts(symbol)
+        if len(parts) == 1:
+            candles = _slice(symbol, parts[0], date_range, warm_up_candles)
+        else:
+            candles = _merge(symbol, parts, date_range, warm_up_candles)
+        if len(candles.open_time_micros) == candles.warm_up:
+            raise self._no_candles(symbol, date_range)
+        return candles
+
+    def load_all(self, symbol: str) -> Candles:
+        """Every candle of a stored symbol."""
+        return self.load(symbol, DateRange(), 0)
+
+    def _parts(self, symbol: str) -> list[_Part]:
+        parts = [
+            (segment, position) for segment in self.segments if (position := segment.positions.get(symbol)) is not None
+        ]
+        if not parts:
+            names = close_names(symbol, [segment.positions for segment in self.segments])
+            hint = f"; did you mean {' or '.join(names)}?" if names else ""
+            raise SymbolFailure(
+                f"symbol {symbol} is not stored in timeframe {self.timeframe}{hint}",
+                reason=Reason.UNKNOWN_SYMBOL,
+                metadata={"symbol": symbol, "timeframe": self.timeframe},
+            )
+        return parts
+
+    def _stored_symbol(self, symbol: str) -> StoredSymbol:
+        parts = self._parts(symbol)
+        if len(parts) == 1:
+            segment, position = parts[0]
+            first, end = segment.starts[position], segment.starts[position + 1]
+            times = segment.open_times
+            bounds = end - first, int(times[first]), int(times[end - 1])
+        else:
+            merged = np.unique(np.concatenate([_times(part) for part in parts]))
+            bounds = len(merged), int(merged[0]), int(merged[-1])
+        return StoredSymbol(symbol, *bounds, _fields(parts))
+
+    def _no_candles(self, symbol: str, date_range: DateRange) -> SymbolFailure:
+        stored = self._stored_symbol(symbol)
+        first, last = format_micros(stored.first_open_time_micros), format_micros(stored.last_open_time_micros)
+        return SymbolFailure(
+            f"{symbol} has no {self.timeframe} candles {_range_text(date_range)}; stored are {first} to {last}",
+            reason=Reason.NO_CANDLES,
+            metadata={"symbol": symbol, "timeframe": self.timeframe, "first": first, "last": last},
+        )
+
+
+def format_micros(micros: int) -> str:
+    """A time as users write it: a date when it is midnight UTC, else a date-time with Z."""
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    except OverflowError:
+        return f"{micros} µs"
+    if micros % _MICROS_A_DAY == 0:
+        return moment.date().isoformat()
+    return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def _slice(symbol: str, part: _Part, date_range: DateRange, warm_up_candles: int) -> Candles:
+    segment, position = part
+    begin, first, end = _rows(part, date_range, warm_up_candles)
+    fields = {name: column[begin:end] for name, column in segment.columns(position).items()}
+    return Candles(symbol, segment.open_times[begin:end], fields, first - begin)
+
+
+def _merge(symbol: str, parts: Sequence[_Part], date_range: DateRange, warm_up_candles: int) -> Candles:
+    """The last `warm_up_candles` of a union are among the last ones of each part, so those are enough."""
+    names = _fields(parts)
+    slices = [_slice(symbol, part, date_range, warm_up_candles) for part in parts]
+    filled = [candles for candles in slices if len(candles)]
+    if len(filled) == 1 and len(filled[0].fields) == len(names):
+        return filled[0]
+    times = np.concatenate([candles.open_time_micros for candles in filled]) if filled else np.empty(0, np.int64)
+    order = np.argsort(times, kind="stable")  # stable: of equal times the later segment's is the last
+    ordered = times[order]
+    is_last = np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]
+    order, ordered = order[is_last], ordered[is_last]
+    before = int(ordered.searchsorted(date_range.start_micros))
+    drop = max(0, before - warm_up_candles)
+    order = order[drop:]
+    fields = {name: _frozen(_gather(filled, name, order)) for name in names}
+    return Candles(symbol, _frozen(ordered[drop:].copy()), fields, before - drop)
+
+
+def _gather(slices: Sequence[Candles], name: str, order: MicrosColumn) -> FloatColumn:
+    columns = [
+        column if (column := candles.fields.get(name)) is not None else np.full(len(candles), np.nan)
+        for candles in slices
+    ]
+    return np.concatenate(columns)[order] if columns else np.empty(0)
+
+
+def _rows(part: _Part, date_range: DateRange, warm_up_candles: int) -> tuple[int, int, int]:
+    """The rows of a symbol: where warm-up begins, where the range begins, and where it ends."""
+    segment, position = part
+    lowest, end = segment.starts[position], segment.starts[position + 1]
+    times, first = segment.time_values, lowest
+    if date_range.start_micros != MIN_MICROS:
+        first = bisect_left(times, date_range.start_micros, lowest, end)
+    if date_range.end_micros != MAX_MICROS:
+        end = bisect_right(times, date_range.end_micros, first, end)
+    return max(lowest, first - warm_up_candles), first, end
+
+
+def _times(part: _Part) -> MicrosColumn:
+    segment, position = part
+    return segment.open_times[segment.starts[position] : segment.starts[position + 1]]
+
+
+def _fields(parts: Sequence[_Part]) -> tuple[str, ...]:
+    """The fields that are stored of a symbol in any of its segments, the usual ones first."""
+    names = {name for segment, position in parts for name in segment.columns(position)}
+    further = sorted(names.difference(PRICE_FIELDS))
+    return (*(name for name in PRICE_FIELDS if name in names), *further)
+
+
+def _frozen(column: _Column) -> _Column:
+    column.setflags(write=False)
+    return column
+
+
+def _range_text(date_range: DateRange) -> str:
+    start, end = date_range.start_micros, date_range.end_micros
+    if start == MIN_MICROS and end == MAX_MICROS:
+        return "at all"
+    if start == MIN_MICROS:
+        return f"up to {_end_text(end)}"
+    if end == MAX_MICROS:
+        return f"from {format_micros(start)} on"
+    return f"from {format_micros(start)} to {_end_text(end)}"
+
+
+def _end_text(micros: int) -> str:
+    """A range that was given as dates ends with the last microsecond of a day."""
+    return format_micros(micros if (micros + 1) % _MICROS_A_DAY else micros + 1 - _MICROS_A_DAY)

@@ -1,0 +1,124 @@
+"""Collecting everything that is wrong with one formula, with positions and suggestions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, NoReturn
+
+from candelabra_server.errors import FormulaError, FormulaProblem
+
+__all__ = ["ProblemLog", "Span", "closest_name", "quoted"]
+
+_MAX_PROBLEMS = 20
+"""Past this many, one more mistake helps nobody."""
+_MAX_NAME = 40
+"""Longer names are cut in messages and get no suggestion."""
+
+
+class Span(NamedTuple):
+    """Where something stands in the text: `start` inclusive, `end` exclusive, characters counted from 0."""
+
+    start: int
+    end: int
+
+
+class ProblemLog:
+    """Problems of one text. Not for use by several threads.
+
+    Every position becomes line and column here. A span over several lines is cut at the end of its first line.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._found: list[tuple[Span, FormulaProblem]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, code: str, message: str, span: Span, *, known: Iterable[str] | None = None) -> None:
+        """Notes a problem; with `known`, suggests the closest of these names for the spanned text."""
+        if self.full:
+            return
+        text = self._text
+        start = min(max(span.start, 0), len(text))
+        line_start = text.rfind("\n", 0, start) + 1
+        line_end = text.find("\n", start)
+        line_end = len(text) if line_end < 0 else line_end
+        suggestion = None if known is None else closest_name(text[span.start : span.end].lstrip("$"), known)
+        self._found.append(
+            (
+                span,
+                FormulaProblem(
+                    code=code,
+                    message=message,
+                    line=text.count("\n", 0, start) + 1,
+                    column=start - line_start + 1,
+                    length=max(1, min(span.end, line_end) - start),
+                    source=text[line_start:line_end],
+                    suggestion=suggestion,
+                ),
+            )
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether further problems are dropped."""
+        return len(self._found) >= _MAX_PROBLEMS
+
+    def line_of(self, offset: int) -> int:
+        """The line of a character, counted from 1."""
+        return self._text.count("\n", 0, offset) + 1
+
+    def fail(self) -> NoReturn:
+        """Raises everything found, in order of position.
+
+        Raises:
+            FormulaError: always.
+        """
+        ordered = sorted(self._found, key=lambda found: found[0])
+        raise FormulaError(problem for _, problem in ordered)
+
+
+def quoted(name: str) -> str:
+    """A name as messages show it: in backticks, cut when very long."""
+    return f"`{name}`" if len(name) <= _MAX_NAME else f"`{name[:_MAX_NAME]}…`"
+
+
+def closest_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was most likely meant, or None where none is close.
+
+    Spellings that differ only in case come first, then the smallest edit distance (a swap of neighbours counts as
+    one edit) up to a third of the name's length, at least one.
+    """
+    if not 0 < len(name) <= _MAX_NAME:
+        return None
+    best = min(_candidates(name, known), default=None)
+    return None if best is None else best[-1]
+
+
+def _candidates(name: str, known: Iterable[str]) -> Iterator[tuple[int, int, str]]:
+    lowered = name.lower()
+    allowed = max(1, len(name) // 3)
+    for candidate in known:
+        if candidate == name or abs(len(candidate) - len(name)) > allowed:
+            continue
+        folded = candidate.lower()
+        distance = _edit_distance(lowered, folded)
+        # A one- or two-letter name shares nothing with most names at distance one.
+        if distance <= allowed and distance < len(folded):
+            yield distance, _edit_distance(name, candidate), candidate
+
+
+def _edit_distance(first: str, second: str) -> int:
+    """Insertions, deletions, replacements and swaps of neighbours (optimal string alignment)."""
+    before: list[int] = []
+    above = list(range(len(second) + 1))
+    for row, left in enumerate(first, 1):
+        current = [row]
+        for column, right in enumerate(second, 1):
+            cost = min(above[column] + 1, current[column - 1] + 1, above[column - 1] + (left != right))
+            if row > 1 and column > 1 and left == second[column - 2] and first[row - 2] == right:
+                cost = min(cost, before[column - 2] + 1)
+            current.append(cost)
+        before, above = above, current
+    return above[-1]

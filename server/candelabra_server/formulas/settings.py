@@ -1,0 +1,88 @@
+"""Constant arguments: what each kind may be, and how a wrong one is explained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from candelabra_server.formulas.catalogue.function import SettingKind, SettingParameter
+from candelabra_server.formulas.limits import FormulaLimits
+
+__all__ = ["Fault", "SettingRules", "find_fault"]
+
+
+class Fault(NamedTuple):
+    """Why a value cannot be used: a stable code, and the rest of a sentence that begins with the argument."""
+
+    code: str
+    message: str
+
+
+class SettingRules(NamedTuple):
+    """What the job and the server allow."""
+
+    limits: FormulaLimits
+    allow_lookahead: bool
+
+
+def find_fault(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
+    """What is wrong with a constant argument, or None."""
+    if not math.isfinite(value):
+        return Fault("SETTING_NOT_FINITE", f"must be a finite number, not {value:g}")
+    if parameter.kind.whole and not value.is_integer():
+        return _fraction(parameter, value)
+    return _CHECKS[parameter.kind](parameter, value, rules)
+
+
+def _fraction(parameter: SettingParameter, value: float) -> Fault:
+    if parameter.kind is SettingKind.QLIB_WINDOW and 0 < value < 1:
+        return Fault(
+            "WINDOW_FRACTION",
+            f"must be a whole number of candles, not {value:g}; Qlib takes a fraction as the alpha of an exponential "
+            "average without saying so, which is not available yet",
+        )
+    return Fault("WINDOW_NOT_WHOLE", f"must be a whole number of candles, not {value:g}")
+
+
+def _window(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
+    if not parameter.minimum <= value <= rules.limits.max_window:
+        return Fault(
+            "WINDOW_OUT_OF_RANGE", f"must be from {parameter.minimum} to {rules.limits.max_window}, not {value:.0f}"
+        )
+    return None
+
+
+def _qlib_window(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
+    if value == 0:
+        return Fault("NOT_AVAILABLE", "is 0, a window over all history, which is not available yet")
+    return _window(parameter, value, rules)
+
+
+def _shift(_parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
+    if value < 0 and not rules.allow_lookahead:
+        return Fault(
+            "LOOKAHEAD", f"is {value:.0f}, which looks into the future; the job must allow that (allow_lookahead)"
+        )
+    if abs(value) > rules.limits.max_window:
+        return Fault("WINDOW_OUT_OF_RANGE", f"must be at most {rules.limits.max_window} candles, not {value:.0f}")
+    return None
+
+
+def _qlib_shift(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
+    if value == 0:
+        return Fault("NOT_AVAILABLE", "is 0, the first value of all history, which is not available yet")
+    return _shift(parameter, value, rules)
+
+
+def _any(_parameter: SettingParameter, _value: float, _rules: SettingRules) -> Fault | None:
+    return None
+
+
+_CHECKS: dict[SettingKind, Callable[[SettingParameter, float, SettingRules], Fault | None]] = {
+    SettingKind.WINDOW: _window,
+    SettingKind.QLIB_WINDOW: _qlib_window,
+    SettingKind.SHIFT: _shift,
+    SettingKind.QLIB_SHIFT: _qlib_shift,
+    SettingKind.FACTOR: _any,
+}
