@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-from candelabra.v1 import ProcessingJob
 
+from candelabra.v1 import ProcessingJob
 from candelabra_client import _exchange
 from candelabra_client._base_client import BaseClient
 from candelabra_client._exchange import PROCESS_METHOD, Exchange

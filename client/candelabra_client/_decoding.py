@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-from candelabra.v1 import ProcessingResult, formulas_pb2, processing_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 from google.protobuf.unknown_fields import UnknownFieldSet
 from numpy.typing import NDArray
 
+from candelabra.v1 import ProcessingResult, formulas_pb2, processing_pb2
 from candelabra_client._exceptions import ProtocolError
 
 __all__ = ["FloatArray", "Part", "decode_part", "decode_part_plainly"]

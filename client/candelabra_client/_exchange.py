@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias, TypeVar
 
-from candelabra import v1
 from google.protobuf import message
 
+from candelabra import v1
 from candelabra_client._exceptions import ProtocolError
 from candelabra_client._health import HealthStatus, decode_health_response, encode_health_request
 from candelabra_client._request import symbol_list

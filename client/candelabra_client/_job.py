@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
-from candelabra.v1 import ProcessingJob
 
+from candelabra.v1 import ProcessingJob
 from candelabra_client._exceptions import Cancelled, JobConsumed
 from candelabra_client._exchange import Exchange
 from candelabra_client._result import SymbolResult

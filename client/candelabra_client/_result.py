@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
-from candelabra import v1
 from numpy.typing import NDArray
 
+from candelabra import v1
 from candelabra_client import _frames
 from candelabra_client._decoding import FloatArray
 from candelabra_client._exceptions import SymbolFailed

@@ -17,8 +17,8 @@ from types import MappingProxyType
 
 import grpc
 import numpy as np
-from candelabra.v1 import ListSymbolsRequest, ProcessingJob
 
+from candelabra.v1 import ListSymbolsRequest, ProcessingJob
 from candelabra_client._decoding import FloatArray, Part, decode_part
 from candelabra_client._exceptions import DeadlineExceeded, ProtocolError
 from candelabra_client._exchange import Exchange, all_stored_symbols

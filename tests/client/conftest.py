@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from candelabra_client import AsyncClient, Client, JobResults, RetryPolicy, SymbolResult
 
 

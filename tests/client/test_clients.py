@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+
 from candelabra import v1
 from candelabra_client import (
     Cancelled,

@@ -2,11 +2,12 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from candelabra import v1
 from candelabra_client import ProtocolError
 from candelabra_client._decoding import decode_part, decode_part_plainly
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TIMES = st.integers(min_value=-(2**62), max_value=2**62)
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)

@@ -2,6 +2,7 @@ import re
 
 import grpc
 import pytest
+
 from candelabra_client import (
     CallError,
     CandelabraError,

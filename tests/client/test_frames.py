@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+
 from candelabra_client import ColumnKind, JobResults, MissingDependency, SymbolError, SymbolFailed, SymbolResult
 
 DAY = 86_400_000_000

@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import grpc_testing
 import pytest
+
 from candelabra import v1
 from candelabra.v1 import processing_pb2
 from candelabra_client import AsyncClient, Cancelled, Client, ClientClosed, JobConsumed

@@ -2,8 +2,9 @@ import inspect
 import subprocess
 import sys
 
-import candelabra_client
 import pytest
+
+import candelabra_client
 
 NAMES = [
     "Aborted",

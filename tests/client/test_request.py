@@ -3,6 +3,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import numpy as np
 import pandas as pd
 import pytest
+
 from candelabra.v1 import Precision
 from candelabra_client import Client
 from candelabra_client._request import to_iso

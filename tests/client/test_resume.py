@@ -2,6 +2,7 @@
 
 import grpc
 import pytest
+
 from candelabra_client import DeadlineExceeded, InvalidRequest, RetryPolicy, ServerUnavailable
 from support.scripted_server import Script, answer_each, failed, rows, serving, stored
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from candelabra.v1 import Column, ProcessingJob, ProcessingResult, processing_pb2
 from candelabra.worker.v1 import EncodedColumn, EncodedResult, SymbolTask
 

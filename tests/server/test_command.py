@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
+
 from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
 from support.command import BIN, serving_command
 from support.jobs import job

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from candelabra_server import config
 from candelabra_server.config import ServerConfig, available_cpus
 from candelabra_server.errors import ConfigurationError

@@ -13,10 +13,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+
 from candelabra_server.candles.repository import ICandleRepository, StoredSymbol
 from candelabra_server.domain.candles import Candles
 from candelabra_server.errors import Reason, SymbolFailure, TimeframeNotStoredError
-
 from support.workers import run_until
 
 DAY = 86_400_000_000

@@ -11,12 +11,13 @@ from typing import Any
 
 import grpc
 import numpy as np
-from candelabra import v1
-from candelabra.v1 import candles_pb2_grpc, processing_pb2_grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
+
+from candelabra import v1
+from candelabra.v1 import candles_pb2_grpc, processing_pb2_grpc
 
 MICROS_PER_DAY = 86_400_000_000
 FIRST_DAY_MICROS = 1_325_376_000_000_000  # 2012-01-01T00:00:00Z

@@ -4,11 +4,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
+
 from candelabra_server.config import ServerConfig
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.server import RpcServer
-
 from support.memory_repository import MemoryRepository
 
 

@@ -20,9 +20,8 @@ class _RateColumn(ProgressColumn):
     """Symbols a second."""
 
     def render(self, task: Task) -> Text:
-        """Returns the rate, or room for it."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+        """Returns the rate since the start, which a stall lowers at once."""
+        return Text(f"{task.completed / task.elapsed:,.0f}/s" if task.elapsed else "", style="progress.data.speed")
 
 
 class ProgressBar:

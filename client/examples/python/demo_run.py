@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
 from candelabra_client import Client
 
-SERVER = Path(sys.executable).with_name("candelabra-server")
+SERVER = str(Path(sys.executable).with_name("candelabra-server"))
 REAL_SYMBOLS = ["AAPL", "FB", "GOOG", "IBM", "MSFT"]
 FORMULA = "average = sma(close, 20); strength = rsi(close, 14); signal_line = macd(close).signal"
 SCREEN = "is_up = sma(close, 20) > sma(close, 50)"

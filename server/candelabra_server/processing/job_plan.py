@@ -18,7 +18,6 @@ from typing import Any
 
 from candelabra.v1 import Precision, ProcessingJob
 from candelabra.worker.v1 import ChunkTask, SymbolTask
-
 from candelabra_server.candles.repository import ICandleRepository, Snapshot
 from candelabra_server.config import JobLimits
 from candelabra_server.domain.date_range import DateRange

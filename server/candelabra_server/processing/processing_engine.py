@@ -23,7 +23,6 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from candelabra.v1 import ProcessingJob, ProcessingResult
-
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import ConfigurationError, UnavailableError

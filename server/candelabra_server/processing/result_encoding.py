@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from candelabra.v1 import ColumnInfo, ColumnKind, ProcessingResult, ResultInfo, SymbolError
 from candelabra.worker.v1 import EncodedColumn, EncodedResult
-
 from candelabra_server.domain.candles import FloatColumn, MicrosColumn
 from candelabra_server.errors import CandelabraError
 

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from candelabra.v1 import ColumnKind, Precision, ProcessingResult, ResultInfo
 from candelabra.worker.v1 import ChunkTask, SymbolTask
-
 from candelabra_server.candles.factory import create_candle_repository
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.domain.candles import PRICE_FIELDS, Candles, FloatColumn

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any
 
 import grpc
-from candelabra.v1 import ListSymbolsRequest, ListSymbolsResponse, StoredSymbol
 
+from candelabra.v1 import ListSymbolsRequest, ListSymbolsResponse, StoredSymbol
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import InvalidRequestError, Violation

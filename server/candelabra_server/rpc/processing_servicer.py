@@ -9,13 +9,13 @@ from contextlib import aclosing
 from typing import Any
 
 import grpc
+
 from candelabra.v1 import (
     GetServerInfoRequest,
     GetServerInfoResponse,
     ProcessingJob,
     StoredTimeframe,
 )
-
 from candelabra_server import __version__
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import JobLimits

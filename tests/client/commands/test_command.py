@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import grpc
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+
 from candelabra import v1
 from support.scripted_server import Script, failed, rich_status, rows, serving, stored
 
@@ -271,7 +273,7 @@ def test_stored_symbols_are_listed_in_every_format(address, script):
     ]
     lines = run(address, "candles", "list", "A*", "-t", "1d", "--output", "jsonl").stdout.splitlines()
     assert json.loads(lines[0])["fields"] == ["close", "high", "low", "open", "volume"]
-    records = list(csv.reader(io.StringIO(run(address, "candles", "list", "--output", "csv").stdout)))
+    records = list(csv.reader(run(address, "candles", "list", "--output", "csv").stdout.splitlines()))
     assert records[1] == [
         "AAPL",
         "1d",
@@ -312,6 +314,11 @@ def test_without_its_extra_libraries_the_command_says_what_to_install(tmp_path):
     )
 
 
+def started(address, *arguments, **streams):
+    environment = {**os.environ, "CANDELABRA_SERVER": address, "COLUMNS": "120", "TERM": "xterm"}
+    return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, env=environment, **streams)
+
+
 def endless(job, context):
     for number in itertools.count():
         if not context.is_active():
@@ -322,10 +329,7 @@ def endless(job, context):
 def test_control_c_cancels_the_job_and_the_status_is_130(address, script):
     script.answers = [endless]
     arguments = ["process", "close", "-s", "*", "-t", "1d", "-o", "csv"]
-    environment = {**os.environ, "CANDELABRA_SERVER": address}
-    with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    ) as running:
+    with started(address, *arguments, stderr=subprocess.PIPE) as running:
         running.stdout.readline()  # the job runs
         draining = threading.Thread(target=running.stdout.read)
         draining.start()
@@ -339,10 +343,7 @@ def test_control_c_cancels_the_job_and_the_status_is_130(address, script):
 def test_a_reader_that_goes_away_ends_the_command_silently(address, script):
     script.answers = [endless]
     arguments = ["process", "close", "-s", "*", "-t", "1d", "-o", "csv"]
-    environment = {**os.environ, "CANDELABRA_SERVER": address}
-    with subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    ) as running:
+    with started(address, *arguments, stderr=subprocess.PIPE) as running:
         running.stdout.readline()
         running.stdout.close()
         assert running.wait(WAIT_SECONDS) == 141
@@ -361,9 +362,8 @@ def test_a_terminal_shows_a_progress_bar_with_rate_and_remaining_time(address, s
 
     script.answers = [answer]
     master, slave = pty.openpty()
-    environment = {**os.environ, "CANDELABRA_SERVER": address, "COLUMNS": "120", "TERM": "xterm"}
     arguments = ["process", "close", "-s", "*", "-t", "1d"]
-    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=slave, env=environment) as running:
+    with started(address, *arguments, stderr=slave) as running:
         os.close(slave)
         shown = read_until(master, b"3/4 symbols")
         gate.set()
@@ -381,5 +381,5 @@ def read_until(descriptor, expected):
     while expected not in seen:
         assert time.monotonic() < deadline, seen
         if select.select([descriptor], [], [], 1)[0]:
-            seen += os.read(descriptor, 65_536)
+            seen = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen + os.read(descriptor, 65_536))
     return seen

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+
 from candelabra_server.domain.date_range import MAX_MICROS, MIN_MICROS, DateRange, micros_from_datetime
 
 

@@ -1,6 +1,7 @@
 """Timeframes are read in every common spelling and written in one."""
 
 import pytest
+
 from candelabra_server.domain.timeframe import Timeframe
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 from bokeh_sampledata import stocks
+
 from candelabra_server.domain.candles import PRICE_FIELDS, Candles
 from candelabra_server.formulas.service import FormulaService
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from candelabra_server.domain.candles import Candles
-from candelabra_server.formulas.service import FormulaService
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from candelabra_server.domain.candles import Candles
+from candelabra_server.formulas.service import FormulaService
 
 ROWS = 300
 SERVICE = FormulaService()

@@ -1,6 +1,7 @@
 """What is wrong with a formula, where it is, and what to write instead."""
 
 import pytest
+
 from candelabra_server.errors import FormulaError, FormulaProblem
 from candelabra_server.formulas.service import FormulaService
 

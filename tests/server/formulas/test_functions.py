@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 import pytest
+
 from candelabra_server.domain.candles import FloatColumn
 from candelabra_server.formulas.catalogue import FUNCTIONS
 from candelabra_server.formulas.kernels.talib_import import talib

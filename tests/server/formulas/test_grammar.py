@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from candelabra_server.domain.candles import Candles
 from candelabra_server.formulas.service import ColumnKind, OutputColumn
 

@@ -4,11 +4,12 @@ import inspect
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from candelabra_server.errors import FormulaError
 from candelabra_server.formulas import service as service_module
 from candelabra_server.formulas.service import FormulaService
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 REFUSED_UNPARSED = {
     "a text beyond the length": ("close + " * 3000, "TOO_LONG"),

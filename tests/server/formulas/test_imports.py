@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from candelabra_server.formulas.kernels import talib_import
 
 SCRIPT = """

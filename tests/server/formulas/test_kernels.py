@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from candelabra_server.domain.candles import FloatColumn
-from candelabra_server.formulas.kernels import elementwise, full_windows, recursive, skipping_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from candelabra_server.domain.candles import FloatColumn
+from candelabra_server.formulas.kernels import elementwise, full_windows, recursive, skipping_windows
 
 NAN = math.nan
 MODERATE = st.floats(min_value=-1e6, max_value=1e6, allow_subnormal=False).map(lambda value: round(value, 6))

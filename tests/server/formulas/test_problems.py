@@ -1,6 +1,7 @@
 """Suggestions: the name that was most likely meant."""
 
 import pytest
+
 from candelabra_server.formulas.problems import closest_name, quoted
 
 NAMES = ("sma", "ema", "Mean", "Max", "close", "volume", "macd", "cross_over", "cross_under", "if")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from candelabra_server.domain.candles import Candles
 
 EXACT = (

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from candelabra_server.errors import FormulaError
 from candelabra_server.formulas.catalogue import FUNCTIONS
 from candelabra_server.formulas.catalogue.reference import REFERENCE_END, REFERENCE_START, function_reference

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+
 from candelabra_server.domain.candles import Candles
 from candelabra_server.errors import ConfigurationError, FormulaError, Reason, SymbolFailure
 from candelabra_server.formulas import evaluator

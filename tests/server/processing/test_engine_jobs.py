@@ -10,6 +10,7 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
+
 from candelabra.v1 import ProcessingResult
 from candelabra_server.errors import ConfigurationError, InvalidRequestError, UnavailableError
 from candelabra_server.formulas.service import FormulaService

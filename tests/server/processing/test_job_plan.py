@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from candelabra.v1 import ProcessingJob
 from candelabra.worker.v1 import ChunkTask
 from candelabra_server.config import JobLimits

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from unittest.mock import MagicMock
 
 import pytest
+
 from candelabra.worker.v1 import SymbolTask
 from candelabra_server.errors import ConfigurationError, UnavailableError
 from candelabra_server.processing.executors.local_pool import worker_processes

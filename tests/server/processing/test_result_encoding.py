@@ -4,6 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from candelabra.v1 import Column, ColumnInfo, ColumnKind, ProcessingResult, ResultInfo
 from candelabra_server.errors import Reason, SymbolFailure
 from candelabra_server.processing.result_encoding import (
@@ -12,8 +15,6 @@ from candelabra_server.processing.result_encoding import (
     encode_header,
     encode_rows,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NUMBER, SIGNAL = ColumnKind.COLUMN_KIND_NUMBER, ColumnKind.COLUMN_KIND_SIGNAL
 VALUES = st.floats(allow_nan=True, allow_infinity=True, width=64)

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 
 import pytest
+
 from candelabra_server.processing.scheduling import MAX_ATTEMPTS, TARGET_SECONDS, Scheduler
 
 

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+
 from candelabra.v1 import ColumnKind, Precision, ProcessingResult
 from candelabra.worker.v1 import ChunkTask, SymbolTask
 from candelabra_server.formulas.service import FormulaService

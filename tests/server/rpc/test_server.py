@@ -5,16 +5,17 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
 from candelabra.v1 import GetServerInfoRequest, ListSymbolsRequest, ProcessingJob
 from candelabra.v1.candles_pb2_grpc import CandleServiceStub
 from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
 from candelabra_server import __version__
 from candelabra_server.errors import ConfigurationError
 from candelabra_server.rpc.handlers import stream_bytes
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 from support.jobs import job
 from support.memory_repository import MemoryRepository
 from support.server import serving

@@ -2,10 +2,11 @@
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+
 from candelabra_server import errors
 from candelabra_server.errors import CandelabraError, InvalidRequestError, Reason, UnavailableError, Violation
 from candelabra_server.rpc.status import DOMAIN, STATUS_CODES, code_for, status_for
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 
 
 def all_errors(cls=CandelabraError):

@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import psutil
 import pytest
+
 from candelabra_server.processing.executors.local_pool import (
     bounded_shutdown,
     create_pool,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from candelabra_server.processing.executors.local_pool import create_pool
 from candelabra_server.processing.executors.start_method import worker_context
 from support.workers import run_until
