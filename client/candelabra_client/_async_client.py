@@ -71,15 +71,17 @@ class AsyncClient(BaseClient[AsyncJob, grpc.aio.Channel]):
 
     async def _finish(self, exchange: Exchange[_T]) -> _T:
         with mapped_errors(self.address):
-            return await self._carry_out(exchange, self._timeout_seconds)
+            return await self._carry_out(exchange, None)
 
-    async def _carry_out(self, exchange: Exchange[_T], timeout_seconds: float | None) -> _T:
-        """Makes the calls of an exchange, each within the timeout; raises grpc.RpcError."""
+    async def _carry_out(self, exchange: Exchange[_T], at_most: float | None) -> _T:
+        """Makes the calls of an exchange, each within the client's timeout and `at_most`; raises grpc.RpcError."""
         try:
             call = next(exchange)
             while True:
                 method: Any = self._open_channel().unary_unary(call.method)
-                call = exchange.send(await method(call.request, timeout=timeout_seconds, metadata=self._metadata))
+                call = exchange.send(
+                    await method(call.request, timeout=self._call_timeout(at_most), metadata=self._metadata)
+                )
         except StopIteration as end:
             result: _T = end.value
             return result

@@ -149,6 +149,11 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
             retry=self._retry, max_receive_bytes=self._max_receive_bytes, extra=self._extra_channel_options
         )
 
+    def _call_timeout(self, at_most: float | None) -> float | None:
+        """Returns the seconds that a call may take: the client's timeout, or less."""
+        limits = [seconds for seconds in (self._timeout_seconds, at_most) if seconds is not None]
+        return min(limits, default=None)
+
     def _check_open(self) -> None:
         if self._closed:
             raise ClientClosed(f"the client of {self.address} is closed")

@@ -38,7 +38,7 @@ __all__ = [
 SYMBOL = "symbol"
 TIME = "time"
 
-_FEW_ROWS = 1_024
+_FEW_ROWS = 256
 """With fewer rows a symbol, one Arrow chunk a symbol costs more than copying the values together."""
 
 

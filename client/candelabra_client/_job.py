@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,8 +28,9 @@ __all__ = ["AsyncJob", "Job"]
 class _JobState:
     """What both kinds of job know about themselves."""
 
-    def __init__(self, run: JobRun) -> None:
+    def __init__(self, run: JobRun, *, wake: threading.Event | asyncio.Event) -> None:
         self._run = run
+        self._wake = wake  # set by close(), so that it also ends a wait between two streams
         self._results: JobResults | None = None
         self._call: Any = None  # grpc's call object of the stream that is open; its type differs per client
         self._begun = False
@@ -51,6 +51,14 @@ class _JobState:
         """How many symbols' results have been handed out."""
         return self._run.symbols_done
 
+    def close(self) -> None:
+        """Cancels the job when it is running; a second call does nothing. Gathered results stay."""
+        self._closed = True
+        call = self._call  # which the iterating thread may let go of at any moment
+        if call is not None:
+            call.cancel()
+        self._wake.set()
+
     def __repr__(self) -> str:
         symbols = ", ".join(self._run.symbols[:3]) + (", …" if len(self._run.symbols) > 3 else "")
         return f"<{type(self).__name__} {self.job_id or '(no id yet)'} of {symbols}: {self.symbols_done} done>"
@@ -59,11 +67,6 @@ class _JobState:
         if self._begun or self._closed:
             raise JobConsumed("a job runs once, and this one was iterated or closed before: call process() again")
         self._begun = True
-
-    def _cancel(self) -> None:
-        self._closed = True
-        if self._call is not None:
-            self._call.cancel()
 
     def _check_open(self) -> None:
         """Ends the iteration of a job that was closed between two streams."""
@@ -92,10 +95,10 @@ class Job(_JobState):
         open_stream: Callable[[ProcessingJob, float | None], Any],
         carry_out: Callable[[Exchange[Any], float | None], Any],
     ) -> None:
-        super().__init__(run)
+        self._closing = threading.Event()
+        super().__init__(run, wake=self._closing)
         self._open_stream = open_stream
         self._carry_out = carry_out
-        self._wake = threading.Event()  # set by close(), so that it also ends a wait between two streams
 
     def __iter__(self) -> Iterator[SymbolResult]:
         if self._results is not None:
@@ -110,11 +113,6 @@ class Job(_JobState):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Cancels the job when it is running; a second call does nothing. Gathered results stay."""
-        self._cancel()
-        self._wake.set()
 
     def results(self) -> JobResults:
         """Runs the job to its end and returns all results, in the order in which the job names its symbols."""
@@ -155,7 +153,7 @@ class Job(_JobState):
                 if self._call is not None:
                     self._call.cancel()
                     self._call = None
-            self._wake.wait(delay)
+            self._closing.wait(delay)
             self._check_open()
 
 
@@ -169,47 +167,16 @@ class AsyncJob(_JobState):
         open_stream: Callable[[ProcessingJob, float | None], Any],
         carry_out: Callable[[Exchange[Any], float | None], Awaitable[Any]],
     ) -> None:
-        super().__init__(run)
+        self._closing = asyncio.Event()
+        super().__init__(run, wake=self._closing)
         self._open_stream = open_stream
         self._carry_out = carry_out
-        self._wake = asyncio.Event()
 
-    async def __aiter__(self) -> AsyncIterator[SymbolResult]:
+    def __aiter__(self) -> AsyncIterator[SymbolResult]:
         if self._results is not None:
-            for gathered in self._results:
-                yield gathered
-            return
+            return _replay(self._results)
         self._begin()
-        async with aclosing(self._stream()) as stream:
-            async for result in stream:
-                yield result
-
-    async def _stream(self) -> AsyncGenerator[SymbolResult, None]:
-        run = self._run
-        while True:
-            try:
-                request = await self._carry_out(run.next_request(), run.remaining_seconds())
-                if request is None:
-                    return
-                self._call = self._open_stream(request, run.remaining_seconds())
-                self._check_open()
-                async for message in self._call:
-                    if (result := run.receive(message)) is not None:
-                        yield result
-            except grpc.RpcError as error:
-                delay = run.fail(error)
-            except asyncio.CancelledError:
-                self._check_open()  # grpc.aio says so too when it is the job that was closed, not the task
-                raise
-            else:
-                run.finish()
-                return
-            finally:
-                if self._call is not None:
-                    self._call.cancel()
-                    self._call = None
-            await _wait(self._wake, delay)
-            self._check_open()
+        return self._stream()
 
     async def __aenter__(self) -> Self:
         return self
@@ -218,11 +185,6 @@ class AsyncJob(_JobState):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Cancels the job when it is running; a second call does nothing. Gathered results stay."""
-        self._cancel()
-        self._wake.set()
 
     async def results(self) -> JobResults:
         """Runs the job to its end and returns all results, in the order in which the job names its symbols."""
@@ -241,6 +203,41 @@ class AsyncJob(_JobState):
     async def to_arrow(self, *, wide: bool | str = False) -> pa.Table:
         """Gathers the job; see `JobResults.to_arrow`."""
         return (await self.results()).to_arrow(wide=wide)
+
+    async def _stream(self) -> AsyncIterator[SymbolResult]:
+        run = self._run
+        while True:
+            try:
+                request = await self._carry_out(run.next_request(), run.remaining_seconds())
+                if request is None:
+                    return
+                self._call = self._open_stream(request, run.remaining_seconds())
+                self._check_open()
+                async for message in self._call:
+                    if (result := run.receive(message)) is not None:
+                        yield result
+            except grpc.RpcError as error:
+                delay = run.fail(error)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # grpc.aio says so too when the job or the client was closed, which must not end the task.
+                raise Cancelled("the job or its client was closed", code=grpc.StatusCode.CANCELLED) from None
+            else:
+                run.finish()
+                return
+            finally:
+                if self._call is not None:
+                    self._call.cancel()
+                    self._call = None
+            await _wait(self._closing, delay)
+            self._check_open()
+
+
+async def _replay(results: JobResults) -> AsyncIterator[SymbolResult]:
+    for result in results:
+        yield result
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -6,6 +6,7 @@ Nothing heavy is imported here, so that the command can say what is missing inst
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 __all__ = ["main"]
@@ -15,6 +16,9 @@ _EXTRA_LIBRARIES = frozenset({"typer", "rich", "click"})
 
 def main() -> None:
     """Runs the command; ends the process with its exit status."""
+    # What gRPC's core logs on its own, such as a connection that the server closed, is no output of ours: the
+    # command says itself what went wrong. Read when grpc is imported, hence before.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         commands = importlib.import_module("candelabra_client._commands.app")
     except ModuleNotFoundError as error:

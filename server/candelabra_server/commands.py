@@ -178,4 +178,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _print_summary(summary: ImportSummary, store: Path) -> None:
-    _out.print(f"imported {summary.rows:,} candles of {summary.symbols:,} symbols into {store}", markup=False)
+    replaced = f", {summary.replaced_rows:,} of them in place of older ones" if summary.replaced_rows else ""
+    _out.print(f"imported {summary.rows:,} candles of {summary.symbols:,} symbols into {store}{replaced}", markup=False)
+    if summary.dropped_columns:
+        _out.print(f"left out, not being numbers: {', '.join(summary.dropped_columns)}", markup=False)

@@ -13,7 +13,7 @@ import pytest
 
 from candelabra import v1
 from candelabra.v1 import processing_pb2
-from candelabra_client import AsyncClient, Cancelled, Client, ClientClosed, JobConsumed
+from candelabra_client import AsyncClient, Cancelled, Client, ClientClosed, JobConsumed, RetryPolicy
 from support.scripted_server import Script, rows, serving
 
 WAIT_SECONDS = 20
@@ -58,6 +58,41 @@ def test_closing_the_client_ends_its_jobs():
         with pytest.raises(Cancelled):
             list(results)
         assert script.ended.wait(WAIT_SECONDS)
+
+
+def test_closing_the_asynchronous_client_ends_its_jobs_but_not_the_task():
+    script = Script(answers=[endless])
+
+    async def run(address):
+        client = AsyncClient(address)
+        results = aiter(client.process("*", timeframe="1d"))
+        await anext(results)
+        await client.close()
+        with pytest.raises(Cancelled):
+            async for _ in results:
+                pass
+        return await asyncio.to_thread(script.ended.wait, WAIT_SECONDS)
+
+    with serving(script) as address:
+        assert asyncio.run(run(address))
+
+
+def test_closing_a_job_ends_its_wait_for_another_attempt():
+    def broken(job, context):
+        yield rows("A", [1.0], total=2)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+    patient = RetryPolicy(initial_backoff_seconds=1_000, max_backoff_seconds=1_000)
+    script = Script(answers=[broken])
+    with serving(script) as address, Client(address, retry=patient) as client, ThreadPoolExecutor(1) as threads:
+        job = client.process(["A", "B"], timeframe="1d")
+        results = iter(job)
+        next(results)
+        waiting = threads.submit(list, results)
+        assert script.ended.wait(WAIT_SECONDS)
+        job.close()
+        with pytest.raises(Cancelled):
+            waiting.result(WAIT_SECONDS)
 
 
 def test_leaving_a_with_block_cancels_the_job_although_its_iterator_lives_on():

@@ -50,12 +50,7 @@ class InMemoryRepository(ICandleRepository):
         return InMemorySnapshot(sorted(self._symbols(timeframe)))
 
     def list_symbols(self, timeframe: str) -> Sequence[StoredSymbol]:
-        return [
-            StoredSymbol(
-                symbol, len(stored), *(int(stored.open_time_micros[row]) for row in (0, -1)), tuple(stored.fields)
-            )
-            for symbol, stored in sorted(self._symbols(timeframe).items())
-        ]
+        return [_stored(candles) for _, candles in sorted(self._symbols(timeframe).items())]
 
     def load(
         self, symbol: str, timeframe: str, date_range: DateRange, *, warm_up_candles: int, snapshot_id: str
@@ -92,6 +87,11 @@ def _candles(symbol: str, columns: Mapping[str, Sequence[float | None]]) -> Cand
     for column in (times, *fields.values()):
         column.setflags(write=False)
     return Candles(symbol, times, fields)
+
+
+def _stored(candles: Candles) -> StoredSymbol:
+    first, last = int(candles.open_time_micros[0]), int(candles.open_time_micros[-1])
+    return StoredSymbol(candles.symbol, len(candles), first, last, tuple(candles.fields))
 
 
 def _date(micros: np.int64) -> str:

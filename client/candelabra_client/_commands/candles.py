@@ -10,13 +10,12 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from candelabra_client._client import Client
 from candelabra_client._commands.exits import exit_statuses
 from candelabra_client._commands.options import DEFAULT_ADDRESS, ListFormat, Server, TimeoutSeconds
-from candelabra_client._commands.tables import OMITTED, counted, head_and_tail, time_texts
+from candelabra_client._commands.tables import OMITTED, counted, head_and_tail, plain_console, time_texts
 from candelabra_client._server import StoredSymbol
 
 __all__ = ["list_candles"]
@@ -30,7 +29,7 @@ def list_candles(
         list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Only these names or patterns. Default: all.")
     ] = None,
     timeframe: Annotated[
-        str | None, typer.Option("--timeframe", "-t", help="Only this timeframe. Default: all.")
+        str | None, typer.Option("--timeframe", "-t", metavar="TIMEFRAME", help="Only this timeframe. Default: all.")
     ] = None,
     output: Annotated[ListFormat, typer.Option("--output", "-o", help="Format.")] = ListFormat.TABLE,
     rows: Annotated[int, typer.Option(min=0, help="Rows of a table to show; 0 for all.")] = 40,
@@ -65,7 +64,7 @@ def _record(symbol: StoredSymbol) -> dict[str, str | int]:
 
 
 def _print_table(stored: list[StoredSymbol], rows: int) -> None:
-    console = Console(highlight=False)
+    console = plain_console()
     if not stored:
         console.print("No candles match.")
         return

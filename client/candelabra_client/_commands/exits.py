@@ -36,7 +36,7 @@ _MOST_SYMBOLS = 20
 
 def error_console() -> Console:
     """Returns a console for standard error, as it is now; lines are never broken by it."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager

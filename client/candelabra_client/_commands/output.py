@@ -18,10 +18,9 @@ from types import MappingProxyType
 from typing import IO, Any, Final, TypeAlias
 
 import numpy as np
-from rich.console import Console
 
 from candelabra_client._commands.options import Output
-from candelabra_client._commands.tables import print_results
+from candelabra_client._commands.tables import plain_console, print_results
 from candelabra_client._frames import column_names, free_names, import_optional, job_to_arrow
 from candelabra_client._result import SymbolResult
 
@@ -62,7 +61,7 @@ def opened(path: Path | None, output: Output) -> Iterator[IO[Any]]:
 
 
 def _write_table(results: Iterable[SymbolResult], stream: IO[str], rows: int) -> None:
-    print_results(Console(file=stream, highlight=False), list(results), rows=rows)
+    print_results(plain_console(stream), list(results), rows=rows)
 
 
 def _write_csv(results: Iterable[SymbolResult], stream: IO[str], _rows: int) -> None:

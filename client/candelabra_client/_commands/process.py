@@ -56,9 +56,14 @@ def process(
             help="A symbol or pattern such as 'AA*'; repeat it, or separate several by commas.",
         ),
     ],
-    timeframe: Annotated[str, typer.Option("--timeframe", "-t", help="Length of a candle: 1m, 1h, 1d …")],
+    timeframe: Annotated[
+        str, typer.Option("--timeframe", "-t", metavar="TIMEFRAME", help="Length of a candle: 1m, 1h, 1d …")
+    ],
     formula: Annotated[
-        str | None, typer.Argument(help="What to compute; - reads it from standard input. Default: the candles.")
+        str | None,
+        typer.Argument(
+            metavar="[FORMULA]", help="What to compute; - reads it from standard input. Default: the candles."
+        ),
     ] = None,
     formula_file: Annotated[
         Path | None, typer.Option("--formula-file", "-f", metavar="FILE", help="Reads the formula from a file.")
@@ -93,7 +98,7 @@ def process(
 ) -> None:
     """Compute a formula over the candles of symbols.
 
-    candelabra process 'sma(close, fast) - sma(close, 30)' -s 'AAPL,MS*' -t 1d --param fast=10 --last 1
+    For example: candelabra process 'sma(close, n)' -s 'AAPL,MS*' -t 1d --param n=10 --last 1
     """
     chosen = inputs.read_output(output, out)
     names, parameters = inputs.read_symbols(symbols), inputs.read_parameters(param or ())
@@ -106,22 +111,25 @@ def process(
         is_streamed = chosen in STREAMED and text is not None
         shares_terminal = is_streamed and out is None and sys.stdout.isatty()
         with Client(server) as client, ProgressBar(error_console(), wanted=progress and not shares_terminal) as bar:
-            job = client.process(
-                names,
-                timeframe=timeframe,
-                start=start,
-                end=end,
-                formula=text,
-                parameters=parameters,
-                precision=width,
-                last_n=last,
-                allow_lookahead=allow_lookahead,
-                symbol_time_limit=symbol_time_limit,
-                weight=weight,
-                job_id=job_id,
-                timeout=timeout,
-                progress=bar.report,
-            )
+            try:
+                job = client.process(
+                    names,
+                    timeframe=timeframe,
+                    start=start,
+                    end=end,
+                    formula=text,
+                    parameters=parameters,
+                    precision=width,
+                    last_n=last,
+                    allow_lookahead=allow_lookahead,
+                    symbol_time_limit=symbol_time_limit,
+                    weight=weight,
+                    job_id=job_id,
+                    timeout=timeout,
+                    progress=bar.report,
+                )
+            except (TypeError, ValueError) as error:  # a number or a text that its field cannot hold
+                raise typer.BadParameter(str(error)) from None
             with job, opened(out, chosen) as stream:
                 if is_streamed:
                     WRITERS[chosen](tally.counting(job), stream, rows)

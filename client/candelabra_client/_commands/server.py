@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from candelabra_client._client import Client
 from candelabra_client._commands.exits import FAILED, exit_statuses
 from candelabra_client._commands.options import DEFAULT_ADDRESS, Server, TimeoutSeconds
-from candelabra_client._commands.tables import counted
+from candelabra_client._commands.tables import counted, plain_console
 from candelabra_client._health import HealthStatus
 
 __all__ = ["health", "info"]
@@ -51,4 +50,4 @@ def info(server: Server = DEFAULT_ADDRESS, timeout: TimeoutSeconds = 30.0) -> No
             ("formula length", f"at most {described.max_expression_length:,} characters"),
         ):
             table.add_row(name, value)
-        Console(highlight=False).print(table)
+        plain_console().print(table)

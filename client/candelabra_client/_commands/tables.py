@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import IO, Any, Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,16 @@ from rich.text import Text
 from candelabra_client._frames import column_names
 from candelabra_client._result import ColumnKind, SymbolResult
 
-__all__ = ["OMITTED", "counted", "head_and_tail", "number_texts", "print_results", "time_texts"]
+__all__ = ["OMITTED", "counted", "head_and_tail", "number_texts", "plain_console", "print_results", "time_texts"]
 
 OMITTED: Final = "…"
 NO_VALUE: Final = "-"
 
 _MOST_TABLES = 5
 """With more symbols than this, each gets one row instead of a table."""
+
+_UNBOUNDED = 100_000
+"""Columns of a console that is a file or a pipe: tables are as wide as they need."""
 
 _T = TypeVar("_T")
 _SIGNALS = {0.0: "false", 1.0: "true"}
@@ -41,13 +44,21 @@ class _Column:
         return max(len(self.name), *(len(text) for text in self.texts), 1)
 
 
+def plain_console(stream: IO[str] | None = None) -> Console:
+    """Returns a console that prints text as it is, in full width where it is not a terminal."""
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED
+    return console
+
+
 def print_results(console: Console, results: Sequence[SymbolResult], *, rows: int) -> None:
     """Prints the symbols that have a result.
 
     A few symbols get a table each; many get a row each, with the values of their last candle.
 
     Args:
-        console: where to; its width bounds the tables when it is a terminal.
+        console: where to; its width bounds the tables.
         results: in the order in which to print them.
         rows: most rows of a table; 0 for all.
     """
@@ -86,7 +97,8 @@ def time_texts(times: NDArray[np.datetime64]) -> list[str]:
     units: tuple[Literal["D", "m", "s"], ...] = ("D", "m", "s")
     enough = (unit for unit in units if bool(np.all(np.isnat(times) | (times == times.astype(f"datetime64[{unit}]")))))
     unit: Literal["D", "m", "s", "us"] = next(enough, "us")
-    return [text.replace("T", " ") for text in np.datetime_as_string(times, unit=unit).tolist()]
+    texts = np.datetime_as_string(times, unit=unit).tolist()
+    return [NO_VALUE if none else text.replace("T", " ") for text, none in zip(texts, np.isnat(times), strict=True)]
 
 
 def number_texts(values: NDArray[Any], kind: ColumnKind = ColumnKind.NUMBER) -> list[str]:
@@ -109,7 +121,7 @@ def _one_row_each(results: Sequence[SymbolResult]) -> list[_Column]:
     last_times = np.array([r.open_times[-1] if r.row_count else np.datetime64("NaT") for r in results], "M8[us]")
     columns = [
         _Column("symbol", [result.symbol for result in results], is_number=False),
-        _Column("time", [NO_VALUE if text == "NaT" else text for text in time_texts(last_times)], is_number=False),
+        _Column("time", time_texts(last_times), is_number=False),
     ]
     if any(result.row_count > 1 for result in results):
         columns.append(_Column("rows", [f"{result.row_count:,}" for result in results]))
@@ -121,7 +133,7 @@ def _one_row_each(results: Sequence[SymbolResult]) -> list[_Column]:
 
 
 def _print_table(console: Console, columns: Sequence[_Column], rows: int, *, keys: int) -> None:
-    shown = _that_fit(columns, console.width if console.is_terminal else None, keys=keys)
+    shown = _that_fit(columns, console.width, keys=keys)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column in shown:
         table.add_column(Text(column.name), justify="right" if column.is_number else "left", no_wrap=True)
@@ -131,9 +143,6 @@ def _print_table(console: Console, columns: Sequence[_Column], rows: int, *, key
     if omitted:
         table.add_row(Text(f"{OMITTED} {omitted:,} more", style="dim"))
         _add_rows(table, shown, tail)
-    if not console.is_terminal:
-        table.width = None
-        console.width = max(console.width, sum(column.width + _GAP for column in shown) + len(" more 1,000,000"))
     console.print(table)
     if len(shown) < len(columns):
         missing = [column.name for column in columns[len(shown) - 1 :]]
@@ -149,9 +158,9 @@ def _add_rows(table: Table, columns: Iterable[_Column], rows: Iterable[int]) -> 
         table.add_row(*(Text(column.texts[row]) for column in columns))
 
 
-def _that_fit(columns: Sequence[_Column], width: int | None, *, keys: int) -> Sequence[_Column]:
+def _that_fit(columns: Sequence[_Column], width: int, *, keys: int) -> Sequence[_Column]:
     """Returns the leading columns that fit, then one of dots when there are more; the keys always stay."""
-    if width is None or sum(column.width + _GAP for column in columns) <= width + _GAP:
+    if sum(column.width + _GAP for column in columns) <= width + _GAP:
         return columns
     room = width - len(OMITTED)
     shown: list[_Column] = []

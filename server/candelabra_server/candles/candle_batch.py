@@ -70,7 +70,7 @@ def combine(batches: Sequence[CandleBatch], problems: ProblemLog) -> SegmentCont
     order = _sorted_order(codes, open_times)
     if order is not None:
         codes, open_times = codes[order], open_times[order]
-    _log_duplicates(batches, codes, open_times, order, problems)
+    _log_duplicates(batches, symbols=symbols, codes=codes, open_times=open_times, order=order, problems=problems)
     fields: list[frozenset[str]] = [frozenset()] * len(symbols)
     for batch in batches:
         names = frozenset(batch.columns)
@@ -99,6 +99,8 @@ def _sorted_order(codes: Codes, open_times: MicrosColumn) -> npt.NDArray[np.intp
 
 def _log_duplicates(
     batches: Sequence[CandleBatch],
+    *,
+    symbols: Sequence[str],
     codes: Codes,
     open_times: MicrosColumn,
     order: npt.NDArray[np.intp] | None,
@@ -116,13 +118,13 @@ def _log_duplicates(
         batch = batches[number]
         return batch, batch.locate(row - int(ends[number]) + len(batch.open_times))
 
-    for position in repeated[: problems.room].tolist():
+    described = repeated[: problems.room].tolist()
+    for position in described:
         (first, first_line), (second, line) = origin(position - 1), origin(position)
         where = first.source if first_line is None else f"{first.source}:{first_line}"
-        symbol = sorted(set().union(*(batch.symbols for batch in batches)))[codes[position]]
-        message = f"{symbol} at {format_micros(int(open_times[position]))} is in {where} already"
+        message = f"{symbols[codes[position]]} at {format_micros(int(open_times[position]))} is in {where} already"
         problems.add(second.source, line, message)
-    problems.count_further(len(repeated) - len(repeated[: problems.room]))
+    problems.count_further(len(repeated) - len(described))
 
 
 def _column(batches: Sequence[CandleBatch], name: str, order: npt.NDArray[np.intp] | None) -> FloatColumn:

@@ -22,6 +22,7 @@ LONGEST_SYMBOL = 64
 """Characters of a symbol's name."""
 
 _TOLERANCE = 1e-9
+Rows = npt.NDArray[np.intp]
 _Columns = Mapping[str, FloatColumn]
 _Broken = Callable[[_Columns], npt.NDArray[np.bool_]]
 
@@ -49,8 +50,14 @@ _CHECKS: tuple[tuple[str, _Broken], ...] = (
 )
 
 
-def check_candles(batch: CandleBatch, problems: FileProblems) -> None:
-    """Logs every value, time and symbol that cannot be right."""
+def check_candles(batch: CandleBatch, problems: FileProblems, *, untimed_rows: Rows | None = None) -> None:
+    """Logs every value, time and symbol that cannot be right.
+
+    Args:
+        batch: what to check.
+        problems: where to log.
+        untimed_rows: rows whose time could not be read; their order is not checked.
+    """
     for name, column in batch.columns.items():
         problems.in_rows(np.flatnonzero(np.isinf(column)), _saying(f"{name} is infinite"))
     columns = batch.columns
@@ -58,7 +65,7 @@ def check_candles(batch: CandleBatch, problems: FileProblems) -> None:
         rows = np.flatnonzero(broken(columns))
         problems.in_rows(rows, _filling(message, columns))
     _check_symbols(batch, problems)
-    _check_order(batch, problems)
+    _check_order(batch, problems, untimed_rows)
 
 
 def _saying(message: str) -> Callable[[int], str]:
@@ -71,34 +78,40 @@ def _filling(message: str, columns: _Columns) -> Callable[[int], str]:
 
 
 def _check_symbols(batch: CandleBatch, problems: FileProblems) -> None:
-    for code, symbol in enumerate(batch.symbols):
-        if not symbol:
-            complaint = "the symbol is empty"
-        elif len(symbol) > LONGEST_SYMBOL:
-            complaint = (
-                f"symbol {symbol[:20] + '…'!r} has {len(symbol)} characters; at most {LONGEST_SYMBOL} are allowed"
-            )
-        elif not symbol.isprintable():
-            complaint = f"symbol {symbol!r} has characters that cannot be printed"
-        else:
-            continue
-        problems.in_rows(np.flatnonzero(batch.codes == code)[:1], _saying(complaint))
+    """Logs the first row of every symbol that cannot be one."""
+    complaints = {code: text for code, symbol in enumerate(batch.symbols) if (text := _complaint(symbol))}
+    if complaints:
+        first_rows = np.zeros(len(batch.symbols), dtype=np.intp)
+        first_rows[batch.codes[::-1]] = np.arange(len(batch.codes))[::-1]
+        rows = np.sort(first_rows[list(complaints)])
+        problems.in_rows(rows, lambda row: complaints[int(batch.codes[row])])
 
 
-def _check_order(batch: CandleBatch, problems: FileProblems) -> None:
+def _complaint(symbol: str) -> str:
+    if not symbol:
+        return "the symbol is empty"
+    if len(symbol) > LONGEST_SYMBOL:
+        return f"symbol {symbol[:20] + '…'!r} has {len(symbol)} characters; at most {LONGEST_SYMBOL} are allowed"
+    return "" if symbol.isprintable() else f"symbol {symbol!r} has characters that cannot be printed"
+
+
+def _check_order(batch: CandleBatch, problems: FileProblems, untimed_rows: Rows | None) -> None:
     """Within a symbol, times rise from row to row."""
-    codes, times = batch.codes, batch.open_times
-    rows = None
+    codes, times, rows = batch.codes, batch.open_times, None
+    if untimed_rows is not None and len(untimed_rows):
+        rows = np.delete(np.arange(len(codes)), untimed_rows)
     if bool((np.diff(codes) < 0).any()):
-        rows = np.argsort(codes, kind="stable")
+        rows = np.arange(len(codes)) if rows is None else rows
+        rows = rows[np.argsort(codes[rows], kind="stable")]
+    if rows is not None:
         codes, times = codes[rows], times[rows]
     is_same = codes[1:] == codes[:-1]
     steps = np.diff(times)
-    for wrong, complaint in (
+    for is_wrong, complaint in (
         (steps == 0, "comes twice"),
         (steps < 0, "is earlier than the candle before it; expected oldest first"),
     ):
-        found = np.flatnonzero(is_same & wrong) + 1
+        found = np.flatnonzero(is_same & is_wrong) + 1
 
         def describe(row: int, complaint: str = complaint) -> str:
             return f"{format_micros(int(batch.open_times[row]))} of {batch.symbols[batch.codes[row]]} {complaint}"

@@ -27,7 +27,7 @@ from candelabra_server.candles.csv_source import CsvSource
 from candelabra_server.candles.number_column import is_text, read_numbers
 from candelabra_server.candles.problem_log import FileProblems, ProblemLog
 from candelabra_server.candles.source_table import ColumnRoles, SourceTable, find_roles
-from candelabra_server.candles.time_column import EXPECTED_TIME, read_times
+from candelabra_server.candles.time_column import EXPECTED_TIME, TimeColumn, read_times
 from candelabra_server.domain.candles import PRICE_FIELDS, FloatColumn, MicrosColumn
 
 __all__ = ["read_file"]
@@ -59,8 +59,11 @@ def read_file(path: Path, *, symbol: str | None, adjust_by: str | None, log: Pro
             return None
         for line, message in table.bad_lines():
             problems.in_line(line, message)
-        batch = _read_batch(str(path), table, roles, symbol or _stem(path), problems)
-        check_candles(batch, problems)
+        times = _read_open_times(table, roles, problems)
+        batch = _read_batch(
+            str(path), table, roles, symbol=symbol or _stem(path), open_times=times.micros, problems=problems
+        )
+        check_candles(batch, problems, untimed_rows=np.union1d(times.missing_rows, times.bad_rows))
         if roles.adjust_by is not None:
             batch = _adjusted(batch, table, roles.adjust_by, problems)
         return None if problems else batch
@@ -125,10 +128,15 @@ def _decoded(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _read_batch(
-    source: str, table: SourceTable, roles: ColumnRoles, symbol: str, problems: FileProblems
+    source: str,
+    table: SourceTable,
+    roles: ColumnRoles,
+    *,
+    symbol: str,
+    open_times: MicrosColumn,
+    problems: FileProblems,
 ) -> CandleBatch:
     symbols, codes = _read_symbols(table, roles, symbol)
-    open_times = _read_open_times(table, roles, problems)
     columns: dict[str, FloatColumn] = {}
     dropped: list[str] = ["(no name)" for name in table.names if not name]
     for field, position in zip(PRICE_FIELDS, roles.prices, strict=True):
@@ -153,7 +161,7 @@ def _read_symbols(table: SourceTable, roles: ColumnRoles, symbol: str) -> tuple[
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
 
 
-def _read_open_times(table: SourceTable, roles: ColumnRoles, problems: FileProblems) -> MicrosColumn:
+def _read_open_times(table: SourceTable, roles: ColumnRoles, problems: FileProblems) -> TimeColumn:
     parts = [table.columns[position] for position in roles.times]
     name = " and ".join(table.names[position] for position in roles.times)
     if len(parts) == 2:
@@ -166,7 +174,7 @@ def _read_open_times(table: SourceTable, roles: ColumnRoles, problems: FileProbl
     problems.in_rows(
         times.bad_rows, lambda row: f"{_quoted(column, row)} is not a time (column {name!r}); {EXPECTED_TIME}"
     )
-    return times.micros
+    return times
 
 
 def _read_required(table: SourceTable, position: int, problems: FileProblems) -> FloatColumn:
@@ -190,11 +198,13 @@ def _adjusted(batch: CandleBatch, table: SourceTable, position: int, problems: F
 
     The column itself is not kept: it is the close from now on.
     """
-    target, close = _read_required(table, position, problems), batch.columns["close"]
-    name = table.names[position]
+    numbers, name = read_numbers(table.columns[position]), table.names[position]
+    _log_bad_numbers(table, position, numbers.bad_rows, problems)
+    target, close = numbers.values, batch.columns["close"]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = target / close
         is_wrong = ~(np.isfinite(factor) & (factor > 0)) & ~(np.isnan(target) & np.isnan(close))
+        is_wrong[numbers.bad_rows] = False
         problems.in_rows(
             np.flatnonzero(is_wrong),
             lambda row: (

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from candelabra_server.candles.number_column import is_text
-from candelabra_server.domain.candles import MicrosColumn
+from candelabra_server.domain.candles import FloatColumn, MicrosColumn
 from candelabra_server.domain.date_range import micros_from_datetime
 
 __all__ = ["EXPECTED_TIME", "TimeColumn", "read_times"]
@@ -30,6 +30,7 @@ _LARGEST_SECONDS = 10**11
 """Whole numbers below this are seconds, below a thousand times this milliseconds, and so on: to the year 5138."""
 _DATES = (1900_01_01, 2100_12_31)
 """A column of whole numbers between these is read as dates in the form YYYYMMDD."""
+_WHOLE_NUMBER = re.compile(r"-?\d{1,19}", re.ASCII)
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?",
     re.IGNORECASE | re.ASCII,
@@ -64,10 +65,8 @@ def read_times(column: pa.Array) -> TimeColumn:
     if types.is_integer(kind):
         return _from_numbers(_as_int64(column), missing)
     if types.is_floating(kind):
-        values = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
-        if bool((values == np.floor(values)).all()) and bool((np.abs(values) < 2**63).all()):
-            return _from_numbers(values.astype(np.int64), missing)
-    return TimeColumn(np.zeros(len(column), dtype=np.int64), missing, np.flatnonzero(column.is_valid()))
+        return _from_floats(pc.fill_null(column, np.nan).to_numpy(zero_copy_only=False))
+    return TimeColumn(np.zeros(len(column), dtype=np.int64), missing, np.delete(np.arange(len(column)), missing))
 
 
 def _from_text(column: pa.Array) -> TimeColumn:
@@ -103,6 +102,8 @@ def _parse(text: str) -> int | None:
     match = _TIME.fullmatch(text)
     try:
         if match is None:
+            if not _WHOLE_NUMBER.fullmatch(text):
+                return None
             return int(_from_numbers(np.array([int(text)]), _no_rows()).micros[0])
         day, minutes, seconds, fraction, zone = match.groups()
         zone = "+00:00" if zone is None or zone.upper() in {"Z", "UTC"} else zone
@@ -128,6 +129,16 @@ def _from_numbers(values: npt.NDArray[np.int64], missing: npt.NDArray[np.intp]) 
         micros = values // 1_000
     micros[missing] = 0
     return TimeColumn(micros, missing, _no_rows())
+
+
+def _from_floats(values: FloatColumn) -> TimeColumn:
+    """Whole numbers that a tool wrote with a decimal point; NaN is missing."""
+    is_missing = np.isnan(values)
+    is_bad = ~is_missing & ~((values == np.floor(values)) & (np.abs(values) < 2**63))
+    unread = np.flatnonzero(is_missing | is_bad)
+    numbers = _from_numbers(np.where(is_missing | is_bad, 0, values).astype(np.int64), unread)
+    bad = np.union1d(np.flatnonzero(is_bad), numbers.bad_rows)
+    return TimeColumn(numbers.micros, np.flatnonzero(is_missing), bad)
 
 
 def _from_calendar_numbers(values: npt.NDArray[np.int64], missing: npt.NDArray[np.intp]) -> TimeColumn:

@@ -145,6 +145,7 @@ def test_an_overloaded_server_says_when_to_try_again(address, script):
         (["process", "close", "-s", "A", "-t", "1d", "--param", "fast"], "NAME=NUMBER"),
         (["process", "close", "-s", "A", "-t", "1d", "--param", "fast=x"], "NAME=NUMBER"),
         (["process", "close", "-s", "A", "-t", "1d", "--last", "0"], "--last"),
+        (["process", "close", "-s", "A", "-t", "1d", "--last", "99999999999"], "99999999999"),
         (["process", "close", "-s", "A", "-t", "1d", "--output", "xml"], "xml"),
         (["process", "close", "-s", "A", "-t", "1d", "--out", "x.xml"], "x.xml"),
         (["process", "close", "-s", "A", "-t", "1d", "--out", "/no/such/x.csv"], "/no/such"),

@@ -7,7 +7,7 @@ import pytest
 
 from candelabra_server.candles.arrow_store import ArrowCandleRepository
 from candelabra_server.candles.candle_batch import CandleBatch
-from candelabra_server.candles.importing import import_batches
+from candelabra_server.candles.importing import import_batches, import_files
 from candelabra_server.candles.problem_log import ProblemLog
 from candelabra_server.candles.store_writer import StoreWriter
 from candelabra_server.domain.date_range import DateRange
@@ -76,3 +76,13 @@ def write(tmp_path):
         return path
 
     return write_file
+
+
+@pytest.fixture
+def run(store):
+    """Imports files into the store."""
+
+    def run_import(*paths, timeframe="1d", **further):
+        return import_files(paths, timeframe=timeframe, store=store.path, **further)
+
+    return run_import
