@@ -40,3 +40,10 @@ class Candles:
 
     def __len__(self) -> int:
         return len(self.open_time_micros)
+
+    def last(self, rows: int, *, warm_up_candles: int) -> Candles:
+        """The last `rows` of the range, with up to `warm_up_candles` of what is before them; no copy."""
+        first = max(self.warm_up, len(self) - rows)
+        begin = max(0, first - warm_up_candles)
+        fields = {name: column[begin:] for name, column in self.fields.items()}
+        return Candles(self.symbol, self.open_time_micros[begin:], fields, first - begin)

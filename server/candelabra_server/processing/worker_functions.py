@@ -258,13 +258,12 @@ class _SymbolWork:
         """
         checkpoint = _time_limit(self.task.symbol_time_limit_millis)
         started = time.perf_counter_ns()
+        warm_up_candles = self.formula.warm_up_candles if self.formula else 0
         candles = self.environment.candle_repo.load(
-            symbol,
-            self.timeframe,
-            self.date_range,
-            warm_up_candles=self.formula.warm_up_candles if self.formula else 0,
-            snapshot_id=self.snapshot_id,
+            symbol, self.timeframe, self.date_range, warm_up_candles=warm_up_candles, snapshot_id=self.snapshot_id
         )
+        if self.task.last_n:
+            candles = candles.last(self.task.last_n, warm_up_candles=warm_up_candles)
         checkpoint()
         loaded = time.perf_counter_ns()
         columns = self._evaluate(candles, checkpoint)
@@ -277,13 +276,10 @@ class _SymbolWork:
             snapshot_id=self.snapshot_id,
             warnings=self.formula.warnings if self.formula else (),
         )
-        first = candles.warm_up
-        if self.task.last_n:
-            first = max(first, len(candles) - self.task.last_n)
         return encode_rows(
             symbol,
-            candles.open_time_micros[first:],
-            [ResultColumn(name, kind, values[first:]) for name, kind, values in columns],
+            candles.open_time_micros[candles.warm_up :],
+            [ResultColumn(name, kind, values[candles.warm_up :]) for name, kind, values in columns],
             info,
             float32=self.task.precision == Precision.PRECISION_FLOAT32,
             max_message_bytes=self.task.max_message_bytes or DEFAULT_MESSAGE_BYTES,

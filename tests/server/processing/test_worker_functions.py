@@ -151,3 +151,14 @@ def test_no_value_is_sent_as_nan_and_infinities_as_they_are():
     values = {column.name: column.values[0] for column in result.columns}
     assert values["b"] == -math.inf
     assert math.isnan(values["c"])
+
+
+def test_when_only_the_last_rows_are_wanted_only_they_and_their_warm_up_are_computed():
+    args = prepare_symbol_args("A", job("A", "sma(close, 10)", start="2020-02-01"))
+    whole, last = process(args), process(args | {"last_n": 3})
+    assert list(last.columns[0].values) == list(whole.columns[0].values)[-3:]
+    assert list(last.open_time_micros) == list(whole.open_time_micros)[-3:]
+    assert (last.info.candles_read, last.info.warm_up_candles_used) == (12, 9)
+    more = process(args | {"last_n": 1_000})
+    assert more.columns == whole.columns
+    assert more.info.warm_up_candles_used == whole.info.warm_up_candles_used == 9
