@@ -48,6 +48,7 @@ class AsyncClient(BaseClient[AsyncJob, grpc.aio.Channel]):
     async def close(self) -> None:
         """Closes the connection and cancels what is still running; a second call does nothing."""
         self._closed = True
+        self._close_jobs()
         channel, self._channel = self._channel, None
         if channel is not None and self._given_channel is None:
             await channel.close()

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
+from weakref import WeakSet
 
 import grpc
 
@@ -17,13 +18,14 @@ from candelabra_client._connection import (
     channel_options,
 )
 from candelabra_client._exceptions import ClientClosed
+from candelabra_client._job import _JobState
 from candelabra_client._request import DateLike, PrecisionName, build_job
 from candelabra_client._retry import RetryPolicy
 from candelabra_client._run import JobRun, Progress
 
 __all__ = ["BaseClient"]
 
-_JobT = TypeVar("_JobT")
+_JobT = TypeVar("_JobT", bound=_JobState)
 _ChannelT = TypeVar("_ChannelT")
 
 
@@ -64,6 +66,7 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
         self._extra_channel_options = tuple(channel_options)
         self._given_channel = channel
         self._closed = False
+        self._jobs: WeakSet[_JobT] = WeakSet()
 
     def process(
         self,
@@ -126,7 +129,7 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
             weight=weight,
             job_id=job_id,
         )
-        return self._job(
+        new = self._job(
             JobRun(
                 job,
                 address=self.address,
@@ -136,9 +139,17 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
                 clock=time.monotonic,
             )
         )
+        self._jobs.add(new)
+        return new
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.address}{', closed' if self._closed else ''}>"
+
+    def _close_jobs(self) -> None:
+        # Closing the channel is not enough: grpc.aio up to 1.78 then cancels only those calls that a task
+        # waits for, and a job between two attempts has no call.
+        for job in list(self._jobs):
+            job.close()
 
     @abstractmethod
     def _job(self, run: JobRun) -> _JobT:

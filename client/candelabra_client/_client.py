@@ -52,6 +52,7 @@ class Client(BaseClient[Job, grpc.Channel]):
         with self._lock:
             self._closed = True
             channel, self._channel = self._channel, None
+        self._close_jobs()
         if channel is not None and self._given_channel is None:
             channel.close()
 

@@ -42,12 +42,20 @@ _FEW_ROWS = 256
 """With fewer rows a symbol, one Arrow chunk a symbol costs more than copying the values together."""
 
 
-def import_optional(name: str) -> Any:  # noqa: ANN401 - a module
-    """Imports an optional library; MissingDependency says how to install it."""
+def import_optional(name: str, *, install: str | None = None) -> Any:  # noqa: ANN401 - a module
+    """Imports an optional library or a module of it; MissingDependency says how to install it.
+
+    Args:
+        name: the module.
+        install: what to install. Default: the library.
+    """
+    library = name.partition(".")[0]
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingDependency(f"this needs {name}, which is not installed: pip install {name}") from error
+        raise MissingDependency(
+            f"this needs {library}, which is not installed: pip install {install or library}"
+        ) from error
 
 
 def column_names(results: Sequence[SymbolResult]) -> tuple[str, ...]:

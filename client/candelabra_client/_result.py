@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from candelabra import v1
-from candelabra_client import _frames
+from candelabra_client import _frames, _plots
 from candelabra_client._decoding import FloatArray
 from candelabra_client._exceptions import SymbolFailed
 
@@ -229,3 +230,26 @@ class SymbolResult:
         """Returns a Table of `time` and the columns, which share memory; SymbolFailed without a result."""
         self.raise_for_error()
         return _frames.symbol_to_arrow(self)
+
+    def plot(
+        self, target: str | os.PathLike[str], *, candles: SymbolResult | None = None, formula: str = "", timeframe: str = ""
+    ) -> None:
+        """Draws the candles with the columns over and under them.
+
+        Args:
+            target: `FILE.png`, `FILE.html` (self-contained) or `term`, which prints to the terminal.
+            candles: the symbol's candles, a result without a formula. Default: this result's own `open high low
+                close volume`; without them all columns lie below each other.
+            formula: what was computed, for the captions.
+            timeframe: for the captions.
+
+        Raises:
+            SymbolFailed: this symbol, or its candles, have no result.
+            ValueError: another target.
+            MissingDependency: matplotlib, plotly or rich is not installed, whichever draws the target.
+            OSError: the file cannot be written.
+        """
+        for result in (self, candles):
+            if result is not None:
+                result.raise_for_error()
+        _plots.Target.of(target).draw([_plots.lay_out(self, candles=candles, formula=formula, timeframe=timeframe)])

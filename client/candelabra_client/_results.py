@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, overload
 
-from candelabra_client import _frames
+from candelabra_client import _frames, _plots
 from candelabra_client._result import SymbolError, SymbolResult
 
 if TYPE_CHECKING:
@@ -91,6 +92,26 @@ class JobResults(Sequence[SymbolResult]):
         Long symbols share memory with their results; `symbol` is dictionary-encoded.
         """
         return _frames.job_to_arrow(self._results, wide=wide)
+
+    def plot(
+        self, target: str | os.PathLike[str], *, candles: JobResults | None = None, formula: str = "", timeframe: str = ""
+    ) -> None:
+        """Draws all symbols that have a result below each other, at most six; see `SymbolResult.plot`.
+
+        Raises:
+            ValueError: no symbol has a result, or more have one than a picture shows.
+        """
+        charts = [
+            _plots.lay_out(
+                result,
+                candles=candles[result.symbol] if candles is not None and result.symbol in candles else None,
+                formula=formula,
+                timeframe=timeframe,
+            )
+            for result in self._results
+            if result.ok
+        ]
+        _plots.Target.of(target).draw(charts)
 
     def __len__(self) -> int:
         return len(self._results)

@@ -16,11 +16,15 @@ class ServerCommand:
     def __init__(self, process):
         self.process = process
         self.address = ""
+        self.banner = ""
 
-    def wait_for_address(self):
+    def wait_for_banner(self):
+        """Reads all of the banner, so that nothing of it stays in a buffer that `stop` does not read."""
         for line in self.process.stdout:
+            self.banner += line
             if "listening on" in line:
                 self.address = line.split()[-1]
+            if line.startswith("  workers"):
                 return
         raise AssertionError(f"the server ended before it listened: {self.process.communicate()[1]}")
 
@@ -29,7 +33,7 @@ class ServerCommand:
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
         output, errors = self.process.communicate(timeout=LONGEST_SECONDS)
-        return self.process.returncode, output, errors
+        return self.process.returncode, self.banner + output, errors
 
 
 @contextmanager
@@ -39,7 +43,7 @@ def serving_command(*options):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     server = ServerCommand(process)
     try:
-        server.wait_for_address()
+        server.wait_for_banner()
         yield server
     finally:
         if process.returncode is None:

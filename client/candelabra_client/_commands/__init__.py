@@ -4,5 +4,5 @@
 - `options.py` has the options that commands share, `inputs.py` reads what users type.
 - `exits.py` is where errors turn into messages and exit statuses.
 - `output.py` writes results in every format; `tables.py` lays them out for a terminal; `progress.py` shows
-  how far a job is.
+  how far a job is; `plotting.py` draws results with the package's `_plots`.
 """

@@ -1,16 +1,17 @@
-"""Reads what users type: symbols, parameters, formulas, where to write."""
+"""Reads what users type: symbols, parameters, formulas, where to write and to draw."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
 
 from candelabra_client._commands.options import Output
+from candelabra_client._plots import PlotKind, Target, check_symbol_count
 
-__all__ = ["read_formula", "read_output", "read_parameters", "read_symbols"]
+__all__ = ["read_formula", "read_output", "read_parameters", "read_plot", "read_symbols"]
 
 _BY_SUFFIX = {
     ".csv": Output.CSV,
@@ -79,3 +80,20 @@ def read_output(output: Output | None, out: Path | None) -> Output:
     if out is not None and not out.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {out.parent}", param_hint="--out")
     return chosen
+
+
+def read_plot(plot: str | None, symbols: Sequence[str], *, output: Output | None, out: Path | None) -> Target | None:
+    """Returns where to draw, checked against what is to be drawn and written; None when nothing is."""
+    if plot is None:
+        return None
+    try:
+        target = Target.of(plot)
+        if not any(wildcard in symbol for symbol in symbols for wildcard in "*?"):
+            check_symbol_count(len(set(symbols)))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--plot") from None
+    if target.path is not None and not target.path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {target.path.parent}", param_hint="--plot")
+    if target.kind is PlotKind.TERMINAL and out is None and output not in {None, Output.TABLE}:
+        raise typer.BadParameter(f"the plot and {output} would mix on standard output: add --out FILE", param_hint="--plot")
+    return target

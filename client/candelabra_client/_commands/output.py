@@ -6,10 +6,8 @@ gathers the whole job first. A file appears under its name only when it is compl
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ import numpy as np
 
 from candelabra_client._commands.options import Output
 from candelabra_client._commands.tables import plain_console, print_results
+from candelabra_client._files import replaced
 from candelabra_client._frames import column_names, free_names, import_optional, job_to_arrow
 from candelabra_client._result import SymbolResult
 
@@ -45,19 +44,13 @@ def check_libraries(output: Output) -> None:
 def opened(path: Path | None, output: Output) -> Iterator[IO[Any]]:
     """Gives the stream to write to: a file, or standard output when there is no path.
 
-    The file is written beside its place and moved there at the end; when the body fails, what was there stays.
+    When the body fails, a file that was there stays as it was.
     """
     if path is None:
         yield sys.stdout.buffer if output in _BINARY else sys.stdout
         return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") if output in _BINARY else beside.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-        beside.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
+    with replaced(path, binary=output in _BINARY) as stream:
+        yield stream
 
 
 def _write_table(results: Iterable[SymbolResult], stream: IO[str], rows: int) -> None:

@@ -6,18 +6,20 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from candelabra_client._client import Client
-from candelabra_client._commands import inputs
+from candelabra_client._commands import inputs, plotting
 from candelabra_client._commands.exits import SYMBOLS_FAILED, error_console, exit_statuses, report_symbols
 from candelabra_client._commands.options import DEFAULT_ADDRESS, Output, Server, TimeoutSeconds
 from candelabra_client._commands.output import STREAMED, WRITERS, check_libraries, opened
 from candelabra_client._commands.progress import ProgressBar
 from candelabra_client._result import SymbolError, SymbolResult
+from candelabra_client._results import JobResults
 
 __all__ = ["process"]
 
@@ -80,6 +82,13 @@ def process(
         Output | None, typer.Option("--output", "-o", help="Format. Default: by the file's name, or table.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file.", dir_okay=False)] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.png|FILE.html|term",
+            help="Draw candles and columns. Results are written too only where --output or --out asks for them.",
+        ),
+    ] = None,
     rows: Annotated[int, typer.Option(metavar="N", min=0, help="Rows of a table to show; 0 for all.")] = 20,
     precision: Annotated[_Precision, typer.Option(help="Width of the values.")] = _Precision.FLOAT64,
     allow_lookahead: Annotated[
@@ -103,40 +112,55 @@ def process(
     chosen = inputs.read_output(output, out)
     names, parameters = inputs.read_symbols(symbols), inputs.read_parameters(param or ())
     text = inputs.read_formula(formula, formula_file)
+    target = inputs.read_plot(plot, names, output=output, out=out)
+    is_written = target is None or output is not None or out is not None
     width: Literal["float64", "float32"] = "float32" if precision is _Precision.FLOAT32 else "float64"
     tally = _Tally()
     with exit_statuses():
-        check_libraries(chosen)
+        if is_written:
+            check_libraries(chosen)
+        if target is not None:
+            target.check_libraries()
         # Candles of different symbols may have different fields, which a header must know beforehand.
-        is_streamed = chosen in STREAMED and text is not None
+        is_streamed = chosen in STREAMED and text is not None and target is None
         shares_terminal = is_streamed and out is None and sys.stdout.isatty()
         with Client(server) as client, ProgressBar(error_console(), wanted=progress and not shares_terminal) as bar:
+            request = partial(
+                client.process,
+                timeframe=timeframe,
+                start=start,
+                end=end,
+                last_n=last,
+                symbol_time_limit=symbol_time_limit,
+                weight=weight,
+                timeout=timeout,
+                progress=bar.report,
+            )
             try:
-                job = client.process(
+                job = request(
                     names,
-                    timeframe=timeframe,
-                    start=start,
-                    end=end,
                     formula=text,
                     parameters=parameters,
                     precision=width,
-                    last_n=last,
                     allow_lookahead=allow_lookahead,
-                    symbol_time_limit=symbol_time_limit,
-                    weight=weight,
                     job_id=job_id,
-                    timeout=timeout,
-                    progress=bar.report,
                 )
             except (TypeError, ValueError) as error:  # a number or a text that its field cannot hold
                 raise typer.BadParameter(str(error)) from None
-            with job, opened(out, chosen) as stream:
+            with job:
                 if is_streamed:
-                    WRITERS[chosen](tally.counting(job), stream, rows)
+                    with opened(out, chosen) as stream:
+                        WRITERS[chosen](tally.counting(job), stream, rows)
                 else:
-                    results = list(tally.counting(job.results()))
+                    gathered = job.results() if target is None else JobResults(plotting.few(job), symbols=names)
+                    results = list(tally.counting(gathered))
+                    candles = plotting.missing_candles(results, request) if target and text is not None else None
                     bar.stop()
-                    WRITERS[chosen](results, stream, rows)
+                    if target is not None:
+                        plotting.draw(results, candles, target=target, formula=text, timeframe=timeframe)
+                    if is_written:
+                        with opened(out, chosen) as stream:
+                            WRITERS[chosen](results, stream, rows)
         report_symbols(tally.errors, total=tally.total, warnings=tally.warnings)
         if tally.errors:
             raise typer.Exit(SYMBOLS_FAILED)

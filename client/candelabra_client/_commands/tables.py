@@ -118,7 +118,7 @@ def number_texts(values: NDArray[Any], kind: ColumnKind = ColumnKind.NUMBER) -> 
 
 def _one_row_each(results: Sequence[SymbolResult]) -> list[_Column]:
     """Returns the columns of a table that has the last values of each symbol."""
-    last_times = np.array([r.open_times[-1] if r.row_count else np.datetime64("NaT") for r in results], "M8[us]")
+    last_times = np.array([r.open_times[-1] if r.row_count else np.datetime64("NaT", "us") for r in results], "M8[us]")
     columns = [
         _Column("symbol", [result.symbol for result in results], is_number=False),
         _Column("time", time_texts(last_times), is_number=False),
