@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,7 @@ from candelabra_server.errors import CandelabraError, ImportRefusedError
 __all__ = ["run"]
 
 _FAILED = 1
+_SHOWN_FILES = 5
 
 _app = typer.Typer(
     name="candelabra-server",
@@ -130,7 +133,10 @@ def demo(
 
 @_app.command("import")
 def import_command(
-    files: Annotated[list[Path], typer.Argument(help="CSV (also .gz), Parquet or Arrow files.", exists=True)],
+    files: Annotated[
+        list[Path], typer.Argument(help="CSV, Parquet or Arrow files (also .gz, .zip, .zst), or folders of them.")
+    ],
+    *,
     timeframe: Annotated[str, typer.Option(help="Length of a candle, such as 1m or 1d.")],
     store: Store = DEFAULT_STORE,
     adjust_by: Annotated[
@@ -140,13 +146,73 @@ def import_command(
     symbol: Annotated[
         str | None, typer.Option(help="The symbol, where the file has no such column.", show_default="the file's name")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=COLUMN",
+            help="Which column is time, symbol, open, high, low, close or volume: close=last_price. Repeatable.",
+        ),
+    ] = None,
+    header: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Column names, with commas between, of files without a header line."),
+    ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(help="Of times without one, such as America/New_York.", show_default="UTC"),
+    ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            help="How times are written, as for Python's strptime, such as %d/%m/%Y.", show_default="any usual"
+        ),
+    ] = None,
+    price_scale: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER", help="What prices are multiplied by, such as 1e-9.", show_default="1"),
+    ] = None,
 ) -> None:
     """Import candles: all of the files, or nothing when anything is wrong with one."""
+    for path in files:
+        _require_existing(path)
     with _progress("importing") as progress:
         summary = import_files(
-            files, timeframe=timeframe, store=store, adjust_by=adjust_by, symbol=symbol, progress=progress
+            files,
+            timeframe=timeframe,
+            store=store,
+            adjust_by=adjust_by,
+            symbol=symbol,
+            columns=_columns_by_role(column or ()),
+            header=header.split(",") if header else (),
+            price_scale=price_scale,
+            time_zone=time_zone,
+            time_format=time_format,
+            progress=progress,
         )
     _print_summary(summary, store)
+    _print_import_details(summary)
+
+
+def _require_existing(path: Path) -> None:
+    """Refuses a path that is not there, with the name that it may mean."""
+    if path.exists():
+        return
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    meant = difflib.get_close_matches(path.name, siblings, n=1)
+    hint = f"; did you mean {path.parent / meant[0]}?" if meant else ""
+    raise typer.BadParameter(f"there is no file or folder {path}{hint}", param_hint="FILES")
+
+
+def _columns_by_role(options: Sequence[str]) -> Mapping[str, str]:
+    columns: dict[str, str] = {}
+    for option in options:
+        role, separator, name = option.partition("=")
+        if not separator or role in columns:
+            raise typer.BadParameter(
+                f"{option!r} is not ROLE=COLUMN with a role of its own, such as close=last_price", param_hint="--column"
+            )
+        columns[role] = name
+    return columns
 
 
 def _config(listen: str, store: Path, workers: int | None, drain_seconds: float, *, insecure: bool) -> ServerConfig:
@@ -181,4 +247,26 @@ def _print_summary(summary: ImportSummary, store: Path) -> None:
     replaced = f", {summary.replaced_rows:,} of them in place of older ones" if summary.replaced_rows else ""
     _out.print(f"imported {summary.rows:,} candles of {summary.symbols:,} symbols into {store}{replaced}", markup=False)
     if summary.dropped_columns:
-        _out.print(f"left out, not being numbers: {', '.join(summary.dropped_columns)}", markup=False)
+        _out.print(f"left out, not being numbers for formulas: {', '.join(summary.dropped_columns)}", markup=False)
+
+
+def _print_import_details(summary: ImportSummary) -> None:
+    """What a newcomer checks at a glance: which symbols, which times, which files."""
+    more = summary.symbols - len(summary.first_symbols)
+    names = ", ".join(summary.first_symbols) + (f" and {more:,} more" if more else "")
+    first, last = (_moment(micros) for micros in (summary.first_open_time_micros, summary.last_open_time_micros))
+    _out.print(f"  symbols  {names}", markup=False)
+    _out.print(f"  times    {first} to {last} UTC", markup=False)
+    _out.print(f"  files    {summary.files:,}, in {summary.seconds:.1f} s", markup=False)
+    if summary.skipped_files:
+        shown = ", ".join(str(path) for path in summary.skipped_files[:_SHOWN_FILES])
+        more = len(summary.skipped_files) - _SHOWN_FILES
+        _out.print(f"  skipped  {shown}{f' and {more:,} more' if more > 0 else ''}", markup=False)
+    for file, scale in summary.scaled_files[:_SHOWN_FILES]:
+        _out.print(f"  prices   of {file} are fixed-point, multiplied by {scale:e}", markup=False)
+
+
+def _moment(micros: int) -> str:
+    """A time to the second, or to the day."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    return f"{moment:%Y-%m-%d}" if micros % 86_400_000_000 == 0 else f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,8 @@ class CandleBatch:
         open_times: one a row, UTC microseconds.
         columns: PRICE_FIELDS and further fields by name; these are the fields of all of its symbols.
         locate: from a row to its line in the file, None where that is unknown.
-        dropped_columns: names of columns that are not kept, since they have no numbers.
+        dropped_columns: names of columns that are not kept, since they have no numbers, or none for formulas.
+        price_scale: what the file's prices were multiplied by.
     """
 
     source: str
@@ -38,6 +40,7 @@ class CandleBatch:
     columns: Mapping[str, FloatColumn]
     locate: Callable[[int], int | None] = field(default=lambda row: row + 1)
     dropped_columns: Sequence[str] = ()
+    price_scale: Decimal = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def _complaint(symbol: str) -> str:
 
 
 def _check_order(batch: CandleBatch, problems: FileProblems, untimed_rows: Rows | None) -> None:
-    """Within a symbol, times rise from row to row."""
+    """Within a symbol, times rise from row to row, or fall in a file that is newest first."""
     codes, times, rows = batch.codes, batch.open_times, None
     if untimed_rows is not None and len(untimed_rows):
         rows = np.delete(np.arange(len(codes)), untimed_rows)
@@ -107,13 +107,23 @@ def _check_order(batch: CandleBatch, problems: FileProblems, untimed_rows: Rows 
         codes, times = codes[rows], times[rows]
     is_same = codes[1:] == codes[:-1]
     steps = np.diff(times)
-    for is_wrong, complaint in (
-        (steps == 0, "comes twice"),
-        (steps < 0, "is earlier than the candle before it; expected oldest first"),
-    ):
+    for is_wrong, complaint in ((steps == 0, "comes twice"), _out_of_order(steps, is_same)):
         found = np.flatnonzero(is_same & is_wrong) + 1
 
         def describe(row: int, complaint: str = complaint) -> str:
             return f"{format_micros(int(batch.open_times[row]))} of {batch.symbols[batch.codes[row]]} {complaint}"
 
         problems.in_rows(found if rows is None else rows[found], describe)
+
+
+def _out_of_order(steps: npt.NDArray[np.int64], is_same: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], str]:
+    """Which steps lead out of a file's order, and what to say of them.
+
+    The order is newest first when most steps say so. A single step does not: two candles the wrong way
+    round are more likely a mistake.
+    """
+    inside = steps[is_same]
+    falling = int(np.count_nonzero(inside < 0))
+    if falling > 1 and 2 * falling > len(inside):
+        return steps > 0, "is later than the candle before it, in a file that is newest first otherwise"
+    return steps < 0, "is earlier than the candle before it; sort the file by time"

@@ -13,11 +13,15 @@ from pyarrow import csv as arrow_csv
 
 from candelabra_server.candles.problem_log import FileProblems
 from candelabra_server.candles.source_table import SourceTable
+from candelabra_server.candles.vendor_names import BINANCE_HEADER
 
 __all__ = ["CsvSource"]
 
 _BOM = b"\xef\xbb\xbf"
 _FIRST_LINE = re.compile(rb"\s*([^\r\n]*)(\r\n|\r|\n|$)")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_EPOCH_TIME = re.compile(r"\d{12,17}", re.ASCII)
+"""Milliseconds or microseconds since 1970."""
 _DELIMITERS = ",;\t|"
 _BLOCK_BYTES = 1 << 22
 
@@ -25,12 +29,14 @@ _BLOCK_BYTES = 1 << 22
 class CsvSource:
     """A CSV file in memory.
 
-    Its first line that is not blank is the header. The delimiter is the one of `, ; tab |` that the header
-    has most of. Blank lines are skipped.
+    Its first line that is not blank is the header, unless most of it is numbers: then columns are named as
+    `header` says, or as Binance's when they look it. The delimiter is the one of `, ; tab |` that the first
+    line has most of. Blank lines are skipped.
     """
 
-    def __init__(self, content: bytes, problems: FileProblems) -> None:
+    def __init__(self, content: bytes, header: Sequence[str], problems: FileProblems) -> None:
         self._content = content
+        self._given_header = header
         self._problems = problems
         self._has_bad_lines = False
 
@@ -47,9 +53,13 @@ class CsvSource:
         if not content[text_start:].strip():
             problems.in_file("is empty")
             return None
-        header = _FIRST_LINE.match(content, text_start)
         names = self._names
-        body_start = header.end() if header else len(content)
+        if not self._names_fit():
+            return None
+        first_line = _FIRST_LINE.match(content, text_start)
+        body_start = len(content)
+        if first_line:
+            body_start = first_line.end() if self._has_header else first_line.start(1)
         if not re.compile(rb"\S").search(content, body_start):
             problems.in_file("has a header and no candles")
             return None
@@ -79,21 +89,50 @@ class CsvSource:
         if not self._has_bad_lines:
             return ()
         expected = _count(len(self._names))
-        return [(line, f"expected {expected} as in the header, found {found}") for line, found in self._lines[1]]
+        place = "in the header" if self._has_header else "in the first line"
+        return [(line, f"expected {expected} as {place}, found {found}") for line, found in self._lines[1]]
+
+    def _names_fit(self) -> bool:
+        """Whether every column has a name; a problem when not."""
+        found = len(self._first_row)
+        if self._has_header or len(self._names) == found:
+            return True
+        if self._given_header:
+            self._problems.in_line(1, f"has {_count(found)}, but --header names {len(self._names)}")
+        else:
+            self._problems.in_line(
+                1,
+                f"has no header line; name its {_count(found)} in their order, such as "
+                "--header time,open,high,low,close,volume",
+            )
+        return False
 
     @cached_property
-    def _header(self) -> str:
+    def _first_line(self) -> str:
         match = _FIRST_LINE.match(self._content.removeprefix(_BOM))
         return match[1].decode() if match else ""
 
     @cached_property
     def _delimiter(self) -> str:
-        return max(_DELIMITERS, key=self._header.count)
+        return max(_DELIMITERS, key=self._first_line.count)
+
+    @cached_property
+    def _first_row(self) -> Sequence[str]:
+        row = next(csv.reader([self._first_line], delimiter=self._delimiter), [])
+        return [name.strip() for name in row]
+
+    @cached_property
+    def _has_header(self) -> bool:
+        """Names of columns are no numbers."""
+        numbers = sum(1 for cell in self._first_row if _NUMBER.fullmatch(cell))
+        return 2 * numbers <= len(self._first_row)
 
     @cached_property
     def _names(self) -> Sequence[str]:
-        row = next(csv.reader([self._header], delimiter=self._delimiter), [])
-        return [name.strip() for name in row]
+        if self._has_header:
+            return self._first_row
+        is_kline = len(self._first_row) == len(BINANCE_HEADER) and _EPOCH_TIME.fullmatch(self._first_row[0])
+        return self._given_header or (BINANCE_HEADER if is_kline else ())
 
     @cached_property
     def _lines(self) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
@@ -105,7 +144,7 @@ class CsvSource:
                 good.append(line)
             elif any(cell.strip() for cell in cells):
                 bad.append((line, len(cells)))
-        return good[1:], bad  # the first one is the header
+        return good[1:] if self._has_header else good, bad
 
     def _numbered_rows(self) -> Iterator[tuple[int, Sequence[str]]]:
         text = io.StringIO(self._content.removeprefix(_BOM).decode(), newline=None)

@@ -42,18 +42,16 @@ def load_demo(store: Path | str, progress: Progress | None = None) -> ImportSumm
     """
     from candelabra_server.candles.candle_checks import check_candles  # noqa: PLC0415
     from candelabra_server.candles.file_reading import read_file  # noqa: PLC0415 - imports pyarrow
+    from candelabra_server.candles.import_options import ImportOptions  # noqa: PLC0415
 
     started = time.perf_counter()
     report = progress or (lambda _done, _total: None)
     files = _real_files()
+    options = ImportOptions.parse(timeframe=TIMEFRAME, adjust_by=_ADJUST_BY)
     with StoreWriter(Path(store)) as writer:
         log = ProblemLog(limit=20)
         report(0, 3)
-        batches = [
-            batch
-            for path in files
-            if (batch := read_file(path, symbol=None, adjust_by=_ADJUST_BY, log=log)) is not None
-        ]
+        batches = [batch for path in files if (batch := read_file(path, options, log)) is not None]
         report(1, 3)
         synthetic = synthetic_batch()
         problems = FileProblems(log, synthetic.source)

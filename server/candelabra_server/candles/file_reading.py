@@ -1,97 +1,95 @@
 """Reads one file of candles, in whichever of the known formats its content is, into a checked batch.
 
-1. The bytes are unpacked and their format is recognised: CSV (csv_source.py), Parquet or Arrow.
-2. Columns get their roles by name (source_table.py).
-3. Texts and types become times and numbers (time_column.py, number_column.py).
-4. Every candle is checked (candle_checks.py), then prices are adjusted if that was asked for.
+1. The bytes are unpacked (unpacking.py) and their format is recognised: CSV (csv_source.py), Parquet or Arrow.
+2. Columns get their roles by name (source_table.py, vendor_names.py).
+3. Texts and types become symbols, times and numbers (column_reading.py).
+4. Every candle is checked (candle_checks.py), prices are adjusted if that was asked for (adjustment.py), and
+   the times of a file that is right so far must be plausible for the timeframe (candle_spacing.py).
 
 What is wrong is logged; a file with problems gives no batch.
 """
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc, parquet, types
 
+from candelabra_server.candles.adjustment import adjusted
 from candelabra_server.candles.candle_batch import CandleBatch
 from candelabra_server.candles.candle_checks import check_candles
+from candelabra_server.candles.candle_spacing import check_spacing
+from candelabra_server.candles.column_reading import log_bad_numbers, read_open_times, read_required, read_symbols
 from candelabra_server.candles.csv_source import CsvSource
-from candelabra_server.candles.number_column import is_text, read_numbers
+from candelabra_server.candles.file_search import stem
+from candelabra_server.candles.import_options import ImportOptions
+from candelabra_server.candles.number_column import read_numbers
+from candelabra_server.candles.price_scale import FIXED_POINT, find_price_scale, scaled
 from candelabra_server.candles.problem_log import FileProblems, ProblemLog
-from candelabra_server.candles.source_table import ColumnRoles, SourceTable, find_roles
-from candelabra_server.candles.time_column import EXPECTED_TIME, TimeColumn, read_times
+from candelabra_server.candles.source_table import ColumnRoles, SourceTable, field_name, find_roles
+from candelabra_server.candles.unpacking import unpack
+from candelabra_server.candles.vendor_names import FIXED_POINT_SIGN, symbol_in_name
 from candelabra_server.domain.candles import PRICE_FIELDS, FloatColumn, MicrosColumn
 
 __all__ = ["read_file"]
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 _ARROW_FILE_MAGIC = b"ARROW1"
 _ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
 _FEATHER_V1_MAGIC = b"FEA1"
-_ENDINGS = (".gz", ".csv", ".txt", ".tsv", ".parquet", ".pq", ".arrow", ".feather", ".ipc")
 
 
-def read_file(path: Path, *, symbol: str | None, adjust_by: str | None, log: ProblemLog) -> CandleBatch | None:
+def read_file(path: Path, options: ImportOptions, log: ProblemLog) -> CandleBatch | None:
     """Reads and checks a file; None when the log has problems of it.
 
     Args:
         path: the file.
-        symbol: of all candles, where the file has no such column; None is the file's name without endings.
-        adjust_by: the column that prices are scaled to, or None.
+        options: what is not in the file, or differently from what is usual.
         log: where problems go.
     """
     problems = FileProblems(log, str(path))
     try:
-        table = _read_table(path, problems)
+        table = _read_table(path, options, problems)
         if table is None:
             return None
-        roles = find_roles(table.names, adjust_by, problems)
+        roles = find_roles(table.names, options, problems)
         if roles is None:
             return None
         for line, message in table.bad_lines():
             problems.in_line(line, message)
-        times = _read_open_times(table, roles, problems)
+        open_times, untimed_rows = read_open_times(table, roles, options, problems)
+        symbol = options.symbol or symbol_in_name(stem(path))
+        scale = _price_scale(table, roles, options, problems)
         batch = _read_batch(
-            str(path), table, roles, symbol=symbol or _stem(path), open_times=times.micros, problems=problems
+            str(path), table, roles, symbol=symbol, open_times=open_times, scale=scale, problems=problems
         )
-        check_candles(batch, problems, untimed_rows=np.union1d(times.missing_rows, times.bad_rows))
+        check_candles(batch, problems, untimed_rows=untimed_rows)
         if roles.adjust_by is not None:
-            batch = _adjusted(batch, table, roles.adjust_by, problems)
+            batch = adjusted(batch, table, roles.adjust_by, problems)
+        if options.timeframe is not None and not problems:
+            check_spacing(batch, options.timeframe, problems)
         return None if problems else batch
     finally:
         problems.report()
 
 
-def _stem(path: Path) -> str:
-    name = path.name
-    while Path(name).suffix.lower() in _ENDINGS:
-        name = Path(name).stem
-    return name
-
-
-def _read_table(path: Path, problems: FileProblems) -> SourceTable | None:
+def _read_table(path: Path, options: ImportOptions, problems: FileProblems) -> SourceTable | None:
     try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP_MAGIC):
-            content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        problems.in_file("is damaged or truncated: its gzip data ends early or does not unpack")
-        return None
+        packed = path.read_bytes()
     except OSError as error:
         problems.in_file(f"cannot be read: {error.strerror or 'input/output error'}")
         return None
+    content = unpack(packed, problems)
+    if content is None:
+        return None
     reader = _columnar_reader(content)
     if reader is None:
-        source = CsvSource(content, problems)
+        source = CsvSource(content, options.header, problems)
         problems.locate = source.line_of
         return source.read()
     try:
@@ -127,6 +125,21 @@ def _decoded(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
 
+def _price_scale(table: SourceTable, roles: ColumnRoles, options: ImportOptions, problems: FileProblems) -> Decimal:
+    if options.price_scale is not None:
+        return options.price_scale
+    if FIXED_POINT_SIGN not in map(field_name, table.names):
+        return Decimal(1)
+    prices = [table.columns[position] for position in roles.prices[:-1] if position is not None]
+    scale = find_price_scale(prices)
+    if scale is None:
+        problems.in_file(
+            "has whole numbers for prices, some of them small: they may be fixed-point or plain; "
+            f"say which it is: --price-scale {FIXED_POINT:e} or --price-scale 1"
+        )
+    return scale or Decimal(1)
+
+
 def _read_batch(
     source: str,
     table: SourceTable,
@@ -134,86 +147,24 @@ def _read_batch(
     *,
     symbol: str,
     open_times: MicrosColumn,
+    scale: Decimal,
     problems: FileProblems,
 ) -> CandleBatch:
-    symbols, codes = _read_symbols(table, roles, symbol)
+    symbols, codes = read_symbols(table, roles, symbol)
     columns: dict[str, FloatColumn] = {}
     dropped: list[str] = ["(no name)" for name in table.names if not name]
+    dropped += [table.names[position] for position in roles.left_out]
     for field, position in zip(PRICE_FIELDS, roles.prices, strict=True):
-        columns[field] = _read_required(table, position, problems)
+        if position is None:
+            columns[field] = np.full(len(open_times), np.nan)
+        else:
+            values = read_required(table, position, problems).values
+            columns[field] = values if field == "volume" else scaled(values, scale)
     for field, position in roles.others.items():
         numbers = read_numbers(table.columns[position])
         if numbers.is_meant_as_numbers:
-            _log_bad_numbers(table, position, numbers.bad_rows, problems)
+            log_bad_numbers(table, position, numbers.bad_rows, problems)
             columns[field] = numbers.values
         else:
             dropped.append(table.names[position])
-    return CandleBatch(source, symbols, codes, open_times, columns, problems.locate, dropped)
-
-
-def _read_symbols(table: SourceTable, roles: ColumnRoles, symbol: str) -> tuple[Sequence[str], npt.NDArray[np.int32]]:
-    rows = len(table.columns[0])
-    if roles.symbol is None:
-        return [symbol], np.zeros(rows, dtype=np.int32)
-    column = table.columns[roles.symbol]
-    text = pc.fill_null(column if is_text(column) else pc.cast(column, pa.string()), "")
-    encoded = pc.utf8_trim_whitespace(text).dictionary_encode()
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
-
-
-def _read_open_times(table: SourceTable, roles: ColumnRoles, problems: FileProblems) -> TimeColumn:
-    parts = [table.columns[position] for position in roles.times]
-    name = " and ".join(table.names[position] for position in roles.times)
-    if len(parts) == 2:
-        texts = [part if is_text(part) else pc.cast(part, pa.string()) for part in parts]
-        column = pc.binary_join_element_wise(*texts, " ")
-    else:
-        column = parts[0]
-    times = read_times(column)
-    problems.in_rows(times.missing_rows, lambda _: f"the time is missing (column {name!r})")
-    problems.in_rows(
-        times.bad_rows, lambda row: f"{_quoted(column, row)} is not a time (column {name!r}); {EXPECTED_TIME}"
-    )
-    return times
-
-
-def _read_required(table: SourceTable, position: int, problems: FileProblems) -> FloatColumn:
-    numbers = read_numbers(table.columns[position])
-    _log_bad_numbers(table, position, numbers.bad_rows, problems)
-    return numbers.values
-
-
-def _log_bad_numbers(table: SourceTable, position: int, rows: npt.NDArray[np.intp], problems: FileProblems) -> None:
-    name, column = table.names[position], table.columns[position]
-    problems.in_rows(rows, lambda row: f"{_quoted(column, row)} is not a number (column {name!r})")
-
-
-def _quoted(column: pa.Array, row: int) -> str:
-    text = str(column[row].as_py())
-    return repr(text if len(text) <= 40 else text[:40] + "…")
-
-
-def _adjusted(batch: CandleBatch, table: SourceTable, position: int, problems: FileProblems) -> CandleBatch:
-    """Scales open, high, low and close by the column over close, and volume by the inverse.
-
-    The column itself is not kept: it is the close from now on.
-    """
-    numbers, name = read_numbers(table.columns[position]), table.names[position]
-    _log_bad_numbers(table, position, numbers.bad_rows, problems)
-    target, close = numbers.values, batch.columns["close"]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        factor = target / close
-        is_wrong = ~(np.isfinite(factor) & (factor > 0)) & ~(np.isnan(target) & np.isnan(close))
-        is_wrong[numbers.bad_rows] = False
-        problems.in_rows(
-            np.flatnonzero(is_wrong),
-            lambda row: (
-                f"cannot adjust by {_quoted(table.columns[position], row)} (column {name!r}); "
-                "expected a number above zero"
-            ),
-        )
-        scaled = {field: batch.columns[field] * factor for field in PRICE_FIELDS[:-1]}
-        columns = {**batch.columns, **scaled, "volume": batch.columns["volume"] / factor}
-    return CandleBatch(
-        batch.source, batch.symbols, batch.codes, batch.open_times, columns, batch.locate, batch.dropped_columns
-    )
+    return CandleBatch(source, symbols, codes, open_times, columns, problems.locate, dropped, scale)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -20,7 +21,8 @@ __all__ = ["EXPECTED_TIME", "TimeColumn", "read_times"]
 
 EXPECTED_TIME = (
     "expected ISO 8601 such as 2012-01-31 or 2012-01-31T09:30:00Z, a date such as 20120131, "
-    "or a whole number of seconds, milliseconds, microseconds or nanoseconds since 1970"
+    "or a whole number of seconds, milliseconds, microseconds or nanoseconds since 1970; "
+    "other forms are read with --time-format"
 )
 
 _DAY = 86_400_000_000
@@ -31,6 +33,15 @@ _LARGEST_SECONDS = 10**11
 _DATES = (1900_01_01, 2100_12_31)
 """A column of whole numbers between these is read as dates in the form YYYYMMDD."""
 _WHOLE_NUMBER = re.compile(r"-?\d{1,19}", re.ASCII)
+_OTHER_FORMS = (
+    (r"^\s*(\d{4})[./](\d\d)[./](\d\d)", r"\1-\2-\3"),
+    (r"^\s*(\d{4})(\d\d)(\d\d)[ T](\d)", r"\1-\2-\3 \4"),
+    (r"[ T](\d\d)(\d\d)(\d\d)\s*$", r" \1:\2:\3"),
+    (r"[ T](\d\d)(\d\d)\s*$", r" \1:\2"),
+)
+"""What 2024.01.31, 20240131 093000 and the like are in ISO 8601, one rewriting after the other."""
+_CLOCK_DIRECTIVES = ("%H", "%I", "%X", "%c")
+_DATE_LENGTH = len("2024-01-31")
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?\s*(Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?",
     re.IGNORECASE | re.ASCII,
@@ -45,21 +56,34 @@ class TimeColumn:
         micros: one a row; 0 where there is no time.
         missing_rows: rows without a value.
         bad_rows: rows whose value is no time.
+        local_rows: rows with a time of day and no zone, read as UTC.
     """
 
     micros: MicrosColumn
     missing_rows: npt.NDArray[np.intp]
     bad_rows: npt.NDArray[np.intp]
+    local_rows: npt.NDArray[np.intp] = field(default_factory=lambda: _no_rows())  # noqa: PLW0108 - defined below
 
 
-def read_times(column: pa.Array) -> TimeColumn:
-    """Reads a column; times without a zone are UTC. Fractions of microseconds are cut off."""
+def read_times(column: pa.Array, time_format: str | None = None) -> TimeColumn:
+    """Reads a column; times without a zone are UTC. Fractions of microseconds are cut off.
+
+    Args:
+        column: text, whole numbers, dates or timestamps.
+        time_format: how texts and numbers are written, in the directives of `datetime.strptime`; None is found out.
+    """
     kind = column.type
-    if is_text(column):
-        return _from_text(column)
+    if time_format is not None and (is_text(column) or types.is_integer(kind)):
+        return _one_by_one(pc.cast(column, pa.string()), lambda text: _parse_as(text, time_format))
+    return _from_text(column) if is_text(column) else _from_typed(column)
+
+
+def _from_typed(column: pa.Array) -> TimeColumn:
+    kind = column.type
     missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
     if types.is_timestamp(kind):
-        return TimeColumn(_from_timestamps(column), missing, _no_rows())
+        local_rows = _no_rows() if kind.tz else np.delete(np.arange(len(column)), missing)
+        return TimeColumn(_from_timestamps(column), missing, _no_rows(), local_rows)
     if types.is_date(kind):
         return TimeColumn(_from_timestamps(pc.cast(column, pa.timestamp("ms"))), missing, _no_rows())
     if types.is_integer(kind):
@@ -72,43 +96,76 @@ def read_times(column: pa.Array) -> TimeColumn:
 def _from_text(column: pa.Array) -> TimeColumn:
     for kind in (pa.int64(), pa.float64()):
         try:
-            return read_times(pc.cast(column, kind))
+            return _from_typed(pc.cast(column, kind))
         except pa.ArrowInvalid:
             continue
+    if (times := _from_iso(column)) is not None:
+        return times
+    usual = column
+    for pattern, replacement in _OTHER_FORMS:
+        usual = pc.replace_substring_regex(usual, pattern, replacement)
+    times = None if usual.equals(column) else _from_iso(usual)
+    return times or _one_by_one(usual, _parse)
+
+
+def _from_iso(column: pa.Array) -> TimeColumn | None:
+    """A column of which all texts are there and in one form."""
+    if column.null_count:
+        return None
     for kind in _TEXT_TYPES:
         try:
-            return TimeColumn(_from_timestamps(pc.cast(column, kind)), _no_rows(), _no_rows())
+            micros = _from_timestamps(pc.cast(column, kind))
         except pa.ArrowInvalid:
             continue
-    return _one_by_one(column)
+        has_clock = pc.greater(pc.utf8_length(column), _DATE_LENGTH).to_numpy(zero_copy_only=False)
+        local_rows = _no_rows() if kind.tz else np.flatnonzero(has_clock)
+        return TimeColumn(micros, _no_rows(), _no_rows(), local_rows)
+    return None
 
 
-def _one_by_one(column: pa.Array) -> TimeColumn:
+_Parsed = tuple[int, bool]
+"""Microseconds, and whether they are local: a time of day without a zone."""
+
+
+def _one_by_one(column: pa.Array, parse: Callable[[str], _Parsed | None]) -> TimeColumn:
     micros = np.zeros(len(column), dtype=np.int64)
-    missing, bad = [], []
+    missing, bad, local = [], [], []
     for row, cell in enumerate(column.to_pylist()):
         text = (cell or "").strip()
-        value = _parse(text)
+        value = parse(text)
         if not text:
             missing.append(row)
         elif value is None:
             bad.append(row)
         else:
-            micros[row] = value
-    return TimeColumn(micros, np.array(missing, dtype=np.intp), np.array(bad, dtype=np.intp))
+            micros[row], is_local = value
+            if is_local:
+                local.append(row)
+    rows = (np.array(found, dtype=np.intp) for found in (missing, bad, local))
+    return TimeColumn(micros, *rows)
 
 
-def _parse(text: str) -> int | None:
+def _parse(text: str) -> _Parsed | None:
     match = _TIME.fullmatch(text)
     try:
         if match is None:
             if not _WHOLE_NUMBER.fullmatch(text):
                 return None
-            return int(_from_numbers(np.array([int(text)]), _no_rows()).micros[0])
+            return int(_from_numbers(np.array([int(text)]), _no_rows()).micros[0]), False
         day, minutes, seconds, fraction, zone = match.groups()
+        is_local = minutes is not None and zone is None
         zone = "+00:00" if zone is None or zone.upper() in {"Z", "UTC"} else zone
         moment = datetime.fromisoformat(f"{day}T{minutes or '00:00'}:{seconds or '00'}{zone}")
-        return micros_from_datetime(moment) + int((fraction or "")[:6].ljust(6, "0"))
+        return micros_from_datetime(moment) + int((fraction or "")[:6].ljust(6, "0")), is_local
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse_as(text: str, time_format: str) -> _Parsed | None:
+    try:
+        moment = datetime.strptime(text, time_format)  # noqa: DTZ007 - a zone is in the format, or given for all
+        is_local = moment.tzinfo is None and any(directive in time_format for directive in _CLOCK_DIRECTIVES)
+        return micros_from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC)), is_local
     except (ValueError, OverflowError):
         return None
 

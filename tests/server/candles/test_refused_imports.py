@@ -148,11 +148,10 @@ def test_a_damaged_file_is_refused(store, run, tmp_path, content, line, message)
 def test_files_that_cannot_be_opened_are_refused_together_with_the_others(store, run, write, tmp_path):
     good, wrong = write("AAPL.csv", HEADER + ROWS), write("IBM.csv", HEADER + "x,1,1,1,1,1\n")
     with pytest.raises(ImportRefusedError) as caught:
-        run(good, tmp_path / "missing.csv", wrong, tmp_path)
+        run(good, tmp_path / "missing.csv", wrong)
     assert [(problem.file, problem.line) for problem in caught.value.problems] == [
         (str(tmp_path / "missing.csv"), None),
         (str(wrong), 2),
-        (str(tmp_path), None),
     ]
     assert caught.value.problems[0].message == "cannot be read: No such file or directory"
     assert store.repository().timeframes() == {}
