@@ -1,4 +1,7 @@
-"""What the README says has been run: every command and every program, as it stands there."""
+"""What the README says has been run: every command and every program, as it stands there, with what it prints.
+
+A block without a test here fails `test_every_block_has_its_test`.
+"""
 
 import os
 import re
@@ -17,56 +20,60 @@ from support.command import BIN, serving_command
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [text.strip() for language, text in BLOCKS if language == "sh"]
-PROGRAMS = [text for language, text in BLOCKS if language == "python"]
+RUN, SERVE, PLOT, JOB, MISTAKE, LOOK, COMMAND, IMPORT, DEVELOP = (
+    text.strip() for language, text in BLOCKS if language == "sh"
+)
+CLIENT_PROGRAM, ENGINE_PROGRAM = (text for language, text in BLOCKS if language == "python")
+_PICTURE, RUN_OUTPUT, CLIENT_OUTPUT, MISTAKE_OUTPUT, MISTAKES_OUTPUT, *_ = (
+    text for language, text in BLOCKS if language == "text"
+)
+DOCUMENTED_ADDRESS = "127.0.0.1:50051"
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder in which a server serves the demo candles from `candelabra-data`."""
+def folder(tmp_path_factory, demo_store):
+    """Where a reader stands: a folder with the demo candles in `candelabra-data`."""
     folder = tmp_path_factory.mktemp("readme")
-    run(["candelabra-server", "demo"], folder)
+    (folder / "candelabra-data").symlink_to(demo_store)
     return folder
 
 
 @pytest.fixture(scope="module")
-def address(folder):
-    with serving_command("--store", str(folder / "candelabra-data")) as server:
+def address(demo_store):
+    with serving_command("--store", str(demo_store)) as server:
         yield server.address
 
 
-def run(command, folder, *, shell=False):
-    """Runs a command in a folder, with the commands of this environment first on the path."""
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+def run(command, folder, *, status=0, **variables):
+    """Runs a command line in a folder, with the commands of this environment first on the path."""
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | variables
     finished = subprocess.run(
-        command, cwd=folder, env=environment, shell=shell, executable="/bin/bash" if shell else None,
-        capture_output=True, text=True, timeout=240, check=False,
+        ["/bin/bash", "-ec", command],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
-    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.returncode == status, finished.stdout + finished.stderr
     return finished.stdout + finished.stderr
 
 
-def test_the_blocks_are_found():
-    assert len(COMMANDS) == 7
-    assert len(PROGRAMS) == 2
+def lines(text):
+    return [line.rstrip() for line in text.strip().splitlines()]
 
 
-def block_with(text):
-    (found,) = [command for command in COMMANDS if text in command]
-    return found
+def without_seconds(text):
+    return re.sub(r"in [\d.]+ s", "in S s", text)
 
 
-def test_make_run_prints_what_ta_lib_computes_and_a_summary_and_loads_only_once(tmp_path):
-    assert block_with("make run") == "make run"
-    first, second = (run(f"make run STORE={tmp_path}/store", ROOT, shell=True) for _ in range(2))
+def test_make_run_prints_what_the_readme_shows_and_ta_lib_computes_and_loads_only_once(tmp_path):
+    assert RUN == "make run"
+    first, second = (run(f"{RUN} STORE={tmp_path}/store", ROOT) for _ in range(2))
     assert "imported 4,012,154 candles of 8,005 symbols" in first
     assert "imported" not in second
     assert "already" in second
     candles = ArrowCandleRepository(tmp_path / "store")
     for output in (first, second):
-        assert re.search(r"8,000 synthetic symbols in [\d.]+ s: [\d,]+ are up, 0 failed", output)
+        assert lines(without_seconds(RUN_OUTPUT)) == lines(without_seconds(output))[-len(lines(RUN_OUTPUT)) :]
         for symbol in ("AAPL", "FB", "GOOG", "IBM", "MSFT"):
             whole = candles.load(symbol, "1d", DateRange(), warm_up_candles=0, snapshot_id="")
             close = np.array(whole.fields["close"])
@@ -75,8 +82,37 @@ def test_make_run_prints_what_ta_lib_computes_and_a_summary_and_loads_only_once(
             assert [float(value) for value in line.split()[2:]] == pytest.approx(expected, abs=1e-6)
 
 
+def test_make_serve_serves_the_documented_address():
+    assert SERVE == "make serve"
+    assert "candelabra-server serve" in run(f"make --dry-run {SERVE.split()[1]}", ROOT)
+    assert DOCUMENTED_ADDRESS in run("candelabra-server serve --help", ROOT, COLUMNS="200")
+
+
+def test_the_client_program_prints_what_is_shown(folder, address, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(CLIENT_PROGRAM.replace(DOCUMENTED_ADDRESS, address))
+    output = run(f"{sys.executable} {script}", folder)
+    assert lines(output) == lines(CLIENT_OUTPUT)
+
+
+def test_the_engine_program_runs_as_it_stands(folder, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(ENGINE_PROGRAM)
+    output = run(f"{sys.executable} {script}", folder)
+    assert [line.split()[0] for line in lines(output)] == ["AAPL", "IBM"]
+
+
+def test_the_picture_is_made_by_the_line_above_it(folder, address):
+    run(PLOT, folder, CANDELABRA_SERVER=address)
+    assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "client/examples/plot.png" in README
+    run(PLOT.replace("plot.png", "plot.html"), folder, CANDELABRA_SERVER=address)
+    assert (folder / "plot.html").read_text().startswith("<!DOCTYPE html>")
+    assert "AAPL" in run(PLOT.replace("plot.png", "term"), folder, CANDELABRA_SERVER=address)
+
+
 def test_the_grpcurl_job_prints_two_symbols_numbers_and_one_error(folder, address):
-    output = run(block_with('"NOPE"').replace("127.0.0.1:50051", address), folder, shell=True)
+    output = run(JOB.replace(DOCUMENTED_ADDRESS, address), folder)
     assert output.count('"last_part": true') == 3
     assert output.count('"reason": "UNKNOWN_SYMBOL"') == 1
     assert '"symbol": "AAPL"' in output
@@ -84,43 +120,63 @@ def test_the_grpcurl_job_prints_two_symbols_numbers_and_one_error(folder, addres
     assert "NaN" not in output
 
 
-def test_the_grpcurl_mistake_prints_line_column_and_suggestion(folder, address):
-    output = run(block_with("smaa").replace("127.0.0.1:50051", address), folder, shell=True)
-    assert "Code: InvalidArgument" in output
-    assert "line 1, column 1" in output
-    assert "did you mean `sma`?" in output
+def test_the_grpcurl_mistake_prints_what_is_shown(folder, address):
+    output = run(MISTAKE.replace(DOCUMENTED_ADDRESS, address), folder)
+    assert lines(output)[:3] == lines(MISTAKE_OUTPUT)
 
 
-def test_the_other_grpcurl_lines_and_the_candelabra_commands_work(folder, address):
-    output = run(
-        block_with("grpcurl -plaintext 127.0.0.1:50051 list").replace("127.0.0.1:50051", address), folder, shell=True
-    )
+def test_the_other_grpcurl_lines_answer(folder, address):
+    output = run(LOOK.replace(DOCUMENTED_ADDRESS, address), folder)
     assert "candelabra.v1.ProcessingService" in output
     assert '"status": "SERVING"' in output
     assert '"symbol": "MSFT"' in output
-    commands = block_with("candelabra process").splitlines()
-    for command in commands:
-        assert run(f"CANDELABRA_SERVER={address} {command}", folder, shell=True)
 
 
-def test_make_serve_is_a_target():
-    assert block_with("make serve") == "make serve"
-    assert "candelabra-server serve" in run("make --dry-run serve", ROOT, shell=True)
+def test_the_candelabra_commands_answer(folder, address):
+    output = run(COMMAND, folder, CANDELABRA_SERVER=address)
+    assert "AAPL" in output
+    assert "SYN7999" in output
+    assert "serving" in output.lower()
 
 
-def test_the_import_line_imports(folder):
-    (folder / "prices").mkdir()
-    (folder / "prices/NVDA.csv").write_text(
-        "Date,Open,High,Low,Close,Volume\n2024-01-02,49.2,49.3,47.6,48.2,411254215\n2024-01-03,47.5,48.2,47.3,47.6,320896186\n"
+def test_the_mistakes_in_a_formula_are_printed_as_shown(folder, address):
+    command = "candelabra process 'smaa(close, 14) + clse' -s AAPL -t 1d"
+    output = run(command, folder, status=1, CANDELABRA_SERVER=address)
+    assert lines(output)[: len(lines(MISTAKES_OUTPUT))] == lines(MISTAKES_OUTPUT)
+
+
+@pytest.mark.parametrize("line", IMPORT.splitlines())
+def test_the_import_lines_import(line, tmp_path):
+    (tmp_path / "prices").mkdir()
+    (tmp_path / "prices/NVDA.csv").write_text(
+        "Date,Open,High,Low,Close,Adj Close,Volume\n"
+        "2024-01-02,49.24,49.30,47.60,48.17,48.14,411254000\n"
+        "2024-01-03,47.49,48.18,47.32,47.57,47.54,320896000\n"
     )
-    own_store = {"CANDELABRA_STORE": str(folder / "own")}
-    output = run(f"CANDELABRA_STORE={own_store['CANDELABRA_STORE']} {block_with('NVDA')}", folder, shell=True)
-    assert "2 candles of 1 symbol" in output
+    assert "imported 2 candles of 1 symbol" in run(line, tmp_path)
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=["client", "engine"])
-def test_the_programs_run_as_they_stand(program, folder, address, tmp_path):
-    script = tmp_path / "program.py"
-    script.write_text(program.replace("127.0.0.1:50051", address))
-    output = run([sys.executable, str(script)], folder)
-    assert {line.split()[0] for line in output.splitlines()} == {"AAPL", "IBM"}
+def test_the_settings_are_those_of_the_command(folder):
+    shown = re.findall(r"^\| `(--[\w-]+)[^|]*\| (?:`(\w+)`)? ?\| `?([^|`]*)", README, re.MULTILINE)
+    assert len(shown) == 5
+    described = run("candelabra-server serve --help", folder, COLUMNS="200")
+    for option, variable, default in shown:
+        assert option in described
+        assert variable in described
+        assert option == "--insecure" or default.split(",")[0].strip() in described
+
+
+def test_the_lines_for_developers_are_targets():
+    for line in DEVELOP.splitlines():
+        assert run(f"make --dry-run {line.removeprefix('make ')}", ROOT)
+
+
+def test_every_page_that_is_linked_is_there():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert len(links) > 8
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_block_has_its_test():
+    assert {language for language, _ in BLOCKS} == {"sh", "python", "text"}
+    assert len(BLOCKS) == 9 + 2 + 5 + README.count("Life of a pool")
