@@ -167,8 +167,12 @@ def test_the_settings_are_those_of_the_command(folder):
 
 
 def test_the_lines_for_developers_are_targets():
-    for line in DEVELOP.splitlines():
-        assert run(f"make --dry-run {line.removeprefix('make ')}", ROOT)
+    (contributing,) = re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    for line in (*DEVELOP.splitlines(), *contributing.splitlines()):
+        assert line.startswith("make ")
+        assert run(f"make --dry-run {line.partition('#')[0].removeprefix('make ')}", ROOT)
 
 
 def test_every_page_that_is_linked_is_there():
