@@ -5,21 +5,22 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 STORE ?= candelabra-data
 SUITE ?= lifecycle
+COMBINATIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test check lint constraints proto bench
+.PHONY: help setup run serve test test-packages check lint constraints proto bench
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(SETUP) ## Build .venv with everything that the other targets need
 
 $(SETUP): pyproject.toml server/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 setup")'
-	$(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)  # another Python must not be put into what is there
 	$(BIN)/python -m pip install --quiet --constraint server/constraints.txt --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint server/constraints.txt \
-	  --build-constraint server/constraints.txt --editable '.[server,cli,demo]' --group dev
+	  --build-constraint server/constraints.txt --editable '.[server,cli,plot,demo]' --group dev
 	@touch $@
 
 run: $(SETUP) ## Load demo candles once, start a server, run a job over each kind, stop
@@ -29,8 +30,11 @@ serve: $(SETUP) ## Load demo candles once and serve them on 127.0.0.1:50051
 	@$(BIN)/candelabra-server demo --if-missing --store $(STORE)
 	@exec $(BIN)/candelabra-server serve --store $(STORE)
 
-test: $(SETUP) ## Run all tests
+test: $(SETUP) ## Run all tests but those of test-packages
 	$(BIN)/python -m pytest
+
+test-packages: $(SETUP) ## Install the packages anew with old and new versions and use them; takes minutes
+	$(BIN)/python -m pytest -m packages tests/packages $(if $(COMBINATIONS),-k "$(COMBINATIONS)")
 
 check: $(SETUP) lint ## Lint, types, import contracts, generated code, coverage of the lifecycle code
 	$(BIN)/python protos/generate.py --check
@@ -47,7 +51,7 @@ lint: $(SETUP)
 
 constraints: $(SETUP) ## Write the installed versions to server/constraints.txt
 	@{ echo '# Pinned versions of everything that `make setup` installs. Renew with `make constraints`.'; \
-	  $(BIN)/python -m pip freeze --all --exclude setuptools --exclude-editable; grep '^hatchling==' server/constraints.txt; \
+	  $(BIN)/python -m pip freeze --all --exclude setuptools --exclude-editable; \
 	} > $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt server/constraints.txt
 

@@ -37,10 +37,10 @@ class ServerCommand:
 
 
 @contextmanager
-def serving_command(*options):
-    """Starts the installed server on a port that the system chooses; ends it after."""
-    command = [str(BIN / "candelabra-server"), "serve", "--listen", "127.0.0.1:0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def serving_command(*options, folder=BIN, variables=None):
+    """Starts the server that is installed in a folder on a port that the system chooses; ends it after."""
+    command = [str(folder / "candelabra-server"), "serve", "--listen", "127.0.0.1:0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables)
     server = ServerCommand(process)
     try:
         server.wait_for_banner()
