@@ -232,7 +232,12 @@ class SymbolResult:
         return _frames.symbol_to_arrow(self)
 
     def plot(
-        self, target: str | os.PathLike[str], *, candles: SymbolResult | None = None, formula: str = "", timeframe: str = ""
+        self,
+        target: str | os.PathLike[str],
+        *,
+        candles: SymbolResult | None = None,
+        formula: str = "",
+        timeframe: str = "",
     ) -> None:
         """Draws the candles with the columns over and under them.
 

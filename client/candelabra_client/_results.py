@@ -94,23 +94,19 @@ class JobResults(Sequence[SymbolResult]):
         return _frames.job_to_arrow(self._results, wide=wide)
 
     def plot(
-        self, target: str | os.PathLike[str], *, candles: JobResults | None = None, formula: str = "", timeframe: str = ""
+        self,
+        target: str | os.PathLike[str],
+        *,
+        candles: JobResults | None = None,
+        formula: str = "",
+        timeframe: str = "",
     ) -> None:
         """Draws all symbols that have a result below each other, at most six; see `SymbolResult.plot`.
 
         Raises:
             ValueError: no symbol has a result, or more have one than a picture shows.
         """
-        charts = [
-            _plots.lay_out(
-                result,
-                candles=candles[result.symbol] if candles is not None and result.symbol in candles else None,
-                formula=formula,
-                timeframe=timeframe,
-            )
-            for result in self._results
-            if result.ok
-        ]
+        charts = _plots.lay_out_all(self, candles=candles, formula=formula, timeframe=timeframe)
         _plots.Target.of(target).draw(charts)
 
     def __len__(self) -> int:

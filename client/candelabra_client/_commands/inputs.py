@@ -95,5 +95,7 @@ def read_plot(plot: str | None, symbols: Sequence[str], *, output: Output | None
     if target.path is not None and not target.path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {target.path.parent}", param_hint="--plot")
     if target.kind is PlotKind.TERMINAL and out is None and output not in {None, Output.TABLE}:
-        raise typer.BadParameter(f"the plot and {output} would mix on standard output: add --out FILE", param_hint="--plot")
+        raise typer.BadParameter(
+            f"the plot and {output} would mix on standard output: add --out FILE", param_hint="--plot"
+        )
     return target

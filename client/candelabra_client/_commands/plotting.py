@@ -14,7 +14,7 @@ from rich.text import Text
 
 from candelabra_client._commands.exits import error_console
 from candelabra_client._job import Job
-from candelabra_client._plots import Target, check_symbol_count, lay_out
+from candelabra_client._plots import Target, check_symbol_count, lay_out_all
 from candelabra_client._result import SymbolResult
 from candelabra_client._results import JobResults
 
@@ -27,7 +27,7 @@ def few(job: Job) -> Iterator[SymbolResult]:
         try:
             check_symbol_count(job.symbols_total)
         except ValueError as error:
-            raise typer.BadParameter(f"{error}: name fewer with --symbol", param_hint="--plot") from None
+            raise typer.BadParameter(str(error), param_hint="--plot") from None
         yield result
 
 
@@ -44,16 +44,7 @@ def draw(
     results: Sequence[SymbolResult], candles: JobResults | None, *, target: Target, formula: str | None, timeframe: str
 ) -> None:
     """Draws the symbols that have a result, with the candles that there are; says what was written or left out."""
-    charts = [
-        lay_out(
-            result,
-            candles=candles[result.symbol] if candles is not None and result.symbol in candles else None,
-            formula=formula or "",
-            timeframe=timeframe,
-        )
-        for result in results
-        if result.ok
-    ]
+    charts = lay_out_all(results, candles=candles, formula=formula or "", timeframe=timeframe)
     if not charts:
         return
     omitted = target.draw(charts)

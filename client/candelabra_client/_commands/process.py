@@ -156,6 +156,7 @@ def process(
                     results = list(tally.counting(gathered))
                     candles = plotting.missing_candles(results, request) if target and text is not None else None
                     bar.stop()
+                    tally.errors.update(candles.errors if candles is not None else {})
                     if target is not None:
                         plotting.draw(results, candles, target=target, formula=text, timeframe=timeframe)
                     if is_written:
