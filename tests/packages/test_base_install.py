@@ -97,6 +97,13 @@ def test_the_command_says_how_to_get_what_it_needs(environment):
     assert "pip install 'candelabra[cli]'" in line
 
 
+def test_the_servers_command_says_so_too(environment):
+    finished = environment.run("candelabra-server", "serve")
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert line.endswith(" is not installed: pip install 'candelabra[server]'")
+
+
 def test_a_type_checker_sees_the_types_of_the_messages_and_of_the_client(environment, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(TYPED_PROGRAM)

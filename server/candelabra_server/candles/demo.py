@@ -23,8 +23,8 @@ REAL_SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 SYNTHETIC_SYMBOLS = tuple(f"SYN{number:04d}" for number in range(8_000))
 
 _PACKAGE = "bokeh_sampledata"
-_FILES = ("stocks.csv.gz",)
-"""Where the package has the real symbols: all in one file since 2026.1, in one file a symbol before."""
+_FILE = "stocks.csv.gz"
+"""Where the package has the real symbols, since 2026.1."""
 _ADJUST_BY = "Adj Close"
 _SYNTHETIC_CANDLES = 500
 _LAST_DAY = "2013-03-01"
@@ -46,12 +46,12 @@ def load_demo(store: Path | str, progress: Progress | None = None) -> ImportSumm
 
     started = time.perf_counter()
     report = progress or (lambda _done, _total: None)
-    files = _real_files()
+    path = _real_file()
     options = ImportOptions.parse(timeframe=TIMEFRAME, adjust_by=_ADJUST_BY)
     with StoreWriter(Path(store)) as writer:
         log = ProblemLog(limit=20)
         report(0, 3)
-        batches = [batch for path in files if (batch := read_file(path, options, log)) is not None]
+        real = read_file(path, options, log)
         report(1, 3)
         synthetic = synthetic_batch()
         problems = FileProblems(log, synthetic.source)
@@ -59,7 +59,8 @@ def load_demo(store: Path | str, progress: Progress | None = None) -> ImportSumm
         problems.report()
         log.raise_if_any()
         report(2, 3)
-        summary = import_batches([*batches, synthetic], timeframe=TIMEFRAME, writer=writer, log=log, started=started)
+        batches = [batch for batch in (real, synthetic) if batch is not None]
+        summary = import_batches(batches, timeframe=TIMEFRAME, writer=writer, log=log, started=started)
     report(3, 3)
     return summary
 
@@ -109,15 +110,13 @@ def synthetic_batch(symbols: Sequence[str] = SYNTHETIC_SYMBOLS, candles: int = _
     )
 
 
-def _real_files() -> Sequence[Path]:
-    """The package's files of the real symbols, found without importing it."""
+def _real_file() -> Path:
+    """The package's file of the real symbols, found without importing it."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is not None and spec.origin is not None:
-        folder = Path(spec.origin).parent / "_data"
-        for names in (_FILES, [f"{symbol}.csv" for symbol in REAL_SYMBOLS]):
-            files = [folder / name for name in names]
-            if all(path.is_file() for path in files):
-                return files
+        path = Path(spec.origin).parent / "_data" / _FILE
+        if path.is_file():
+            return path
     raise ConfigurationError(
         "the demo's real candles come with the package bokeh-sampledata; install it: pip install 'candelabra[demo]'"
     )

@@ -26,8 +26,7 @@ def loaded(tmp_path_factory):
 @pytest.fixture
 def real():
     """The real candles as pandas reads them."""
-    (path,) = demo._real_files()
-    return pd.read_csv(path)
+    return pd.read_csv(demo._real_file())
 
 
 def load(repository, symbol):
@@ -106,15 +105,3 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(store, mon
     with pytest.raises(ConfigurationError, match=r"pip install 'candelabra\[demo\]'"):
         load_demo(store.path)
     assert not store.path.exists()
-
-
-def test_a_package_with_one_file_a_symbol_serves_as_well(store, real, tmp_path, monkeypatch):
-    folder = tmp_path / "bokeh_sampledata" / "_data"
-    folder.mkdir(parents=True)
-    for symbol in demo.REAL_SYMBOLS:
-        real[real["Ticker"] == symbol].drop(columns="Ticker").to_csv(folder / f"{symbol}.csv", index=False)
-    spec = SimpleNamespace(origin=str(folder.parent / "__init__.py"))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
-    monkeypatch.setattr(demo, "synthetic_batch", lambda: synthetic_batch(["SYN0000"], 30))
-    assert load_demo(store.path).symbols == 6
-    assert len(store.closes()["GOOG"]) == 2_148
