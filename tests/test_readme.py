@@ -27,6 +27,7 @@ CLIENT_PROGRAM, ENGINE_PROGRAM = (text for language, text in BLOCKS if language 
 _PICTURE, RUN_OUTPUT, CLIENT_OUTPUT, MISTAKE_OUTPUT, MISTAKES_OUTPUT, *_ = (
     text for language, text in BLOCKS if language == "text"
 )
+MAKES_OWN = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 DOCUMENTED_ADDRESS = "127.0.0.1:50051"
 
 pytestmark = pytest.mark.timeout(300)
@@ -48,7 +49,9 @@ def address(demo_store):
 
 def run(command, folder, *, status=0, **variables):
     """Runs a command line in a folder, with the commands of this environment first on the path."""
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | variables
+    # What a make that runs these tests tells the makes below it is not for a reader's own.
+    environment = {name: value for name, value in os.environ.items() if name not in MAKES_OWN}
+    environment |= {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"} | variables
     finished = subprocess.run(
         ["/bin/bash", "-ec", command],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False,
