@@ -1,0 +1,38 @@
+"""Gathering a large job costs little more memory than its table has."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.command import serving_command
+
+PROGRAM = """
+import json, resource, sys
+import pyarrow
+from candelabra_client import Client
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+with Client(sys.argv[1]) as client:
+    client.process("AAPL", timeframe="1d").to_arrow()  # whatever is imported and set up only once
+    before = peak()
+    table = client.process("*", timeframe="1d", formula="value = close").to_arrow()
+print(json.dumps({"symbols": len(table["symbol"].unique()), "table": table.nbytes, "peak": peak() - before}))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads peak memory in the unit that Linux gives it")
+def test_eight_thousand_symbols_become_one_table_in_less_than_three_times_its_size(demo_store):
+    with serving_command("--store", str(demo_store)) as server:
+        finished = subprocess.run(
+            [sys.executable, "-c", PROGRAM, server.address], capture_output=True, text=True, timeout=110, check=False
+        )
+    assert finished.returncode == 0, finished.stderr
+    measured = json.loads(finished.stdout)
+    assert measured["symbols"] == 8_005
+    assert measured["table"] > 60_000_000
+    assert 0 < measured["peak"] < 3 * measured["table"]
