@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable
 
@@ -18,6 +19,9 @@ from candelabra_server.processing.processing_engine import ProcessingEngine
 __all__ = ["serve"]
 
 logger = logging.getLogger(__name__)
+
+_SHUTDOWN_LIMIT_SECONDS = 5.0
+"""Jobs had their time to finish before: what a worker still does then is not wanted any more."""
 
 
 async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleRepository], None]) -> None:
@@ -36,7 +40,13 @@ async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleReposit
         {"type": "builtin", "max_expression_length": config.limits.max_expression_length}
     )
     stop = _stop_signals()
-    with ProcessingEngine(candle_repo, formula_service, config.workers, limits=config.limits) as engine:
+    with ProcessingEngine(
+        candle_repo,
+        formula_service,
+        config.workers,
+        shutdown_limit_seconds=_SHUTDOWN_LIMIT_SECONDS,
+        limits=config.limits,
+    ) as engine:
         # The pool's helper process runs by now; grpc is imported after it, never before.
         from candelabra_server.rpc.server import RpcServer  # noqa: PLC0415
 
@@ -46,7 +56,7 @@ async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleReposit
             await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)
             if warming.done():
                 reports = await warming
-                if not all(report.preloaded for report in reports):
+                if hasattr(os, "fork") and not all(report.preloaded for report in reports):
                     logger.warning("workers were started without preloaded modules; each start takes longer")
                 await server.set_serving()
                 on_ready(server.address, candle_repo)

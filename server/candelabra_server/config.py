@@ -24,6 +24,10 @@ class JobLimits:
 
     max_symbols: int = 100_000
     """Most symbols, after patterns were resolved."""
+    max_patterns: int = 100
+    """Most patterns among the symbols: each is tried on every stored symbol."""
+    max_parameters: int = 256
+    """Most parameters."""
     max_expression_length: int = 16_384
     """Most characters of a formula."""
 
@@ -53,7 +57,11 @@ class ServerConfig:
             raise ConfigurationError(f"workers must be 1 or more, not {self.workers}")
         if not self.drain_seconds >= 0:
             raise ConfigurationError(f"drain seconds must be 0 or more, not {self.drain_seconds}")
-        if self.store.exists() and not self.store.is_dir():
+        try:
+            is_file = self.store.exists() and not self.store.is_dir()
+        except OSError as error:
+            raise ConfigurationError(f"store {self.store} cannot be reached: {error.strerror}") from error
+        if is_file:
             raise ConfigurationError(f"store {self.store} is a file; expected a folder")
         if not _is_local(self.listen) and not self.insecure:
             raise ConfigurationError(
@@ -78,11 +86,14 @@ def _quota() -> int | None:
 
 def _is_local(listen: str) -> bool:
     """Whether only this machine can reach the address; raises when it is not an address."""
-    if listen.startswith("unix:"):
+    if listen.startswith("unix:") and listen != "unix:":
         return True
     host, separator, port = listen.rpartition(":")
-    if not separator or not port.isdecimal() or int(port) > 65_535 or not host:
-        raise ConfigurationError(f"listen address {listen!r} is not HOST:PORT (such as {DEFAULT_LISTEN}) or unix:PATH")
+    is_bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not separator or not port.isdecimal() or int(port) > 65_535 or not host or is_bare_ipv6:
+        raise ConfigurationError(
+            f"listen address {listen!r} is not HOST:PORT (such as {DEFAULT_LISTEN} or [::1]:50051) or unix:PATH"
+        )
     if host == "localhost":
         return True
     try:

@@ -24,7 +24,7 @@ def test_other_addresses_need_insecure_to_be_said(listen):
 
 
 @pytest.mark.parametrize(
-    "listen", ["", "50051", ":50051", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536", "localhost:-1"]
+    "listen", ["", "50051", ":50051", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:65536", "localhost:-1", "unix:", "::1:0"]
 )
 def test_what_is_no_address_is_refused(listen):
     with pytest.raises(ConfigurationError, match="not HOST:PORT"):

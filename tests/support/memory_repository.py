@@ -3,12 +3,14 @@
 Symbols: any name in the configuration has `rows` daily candles from 2020-01-01. These misbehave on load:
 RAISES (an exception with a secret text), EXITS (SystemExit), UNPICKLABLE (an exception that does not
 unpickle), KILLS (the worker process dies, always), KILLS-ONCE (only when the file `marker` is not there),
-WAITS (until the file `marker` is there).
+WAITS (until the file `marker` is there), LATE (returns after a second), ODD-FAILURE (a failure whose text
+and metadata no message can hold).
 """
 
 import os
 import signal
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -82,6 +84,10 @@ class MemoryRepository(ICandleRepository):
             raise RuntimeError("the secret is in /a/secret/path")
         if symbol == "EXITS":
             sys.exit(3)
+        if symbol == "ODD-FAILURE":
+            raise SymbolFailure("a lone surrogate: \ud800", metadata={"rows": 5})
+        if symbol == "LATE":
+            threading.Event().wait(1.0)
         if symbol == "UNPICKLABLE":
             raise UnpicklableError("one", "two")
         if symbol == "KILLS" or (symbol == "KILLS-ONCE" and not Path(self._marker).exists()):
@@ -116,6 +122,8 @@ def candles_of(symbol, rows):
 def create(config):
     """The factory that the configuration names."""
     settings = {key: value for key, value in config.items() if key != "type"}
+    if settings.get("exits"):
+        sys.exit(3)
     if settings.get("broken"):
         raise ValueError("the password is hunter2")
     return MemoryRepository(**settings)

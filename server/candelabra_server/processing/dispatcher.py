@@ -75,6 +75,16 @@ class Dispatcher:
         self._recovery: asyncio.Task[None] | None = None
         self._watchdog: asyncio.Task[None] | None = None
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether it has jobs, and a loop that can run them."""
+        return bool(self._jobs) and not self._loop.is_closed()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that it belongs to."""
+        return self._loop
+
     async def deliver(self, plan: JobPlan) -> AsyncGenerator[Delivery, None]:
         """Yields every symbol of the plan once, as they are done.
 
@@ -115,9 +125,9 @@ class Dispatcher:
             except BrokenProcessPool:
                 self._scheduler.returned(chunk)
                 self._begin_recovery()
-            except UnavailableError as error:
+            except Exception as error:  # noqa: BLE001 - the system may refuse a process, a descriptor or memory for a worker
                 self._scheduler.returned(chunk)
-                self._fail_all(error)
+                self._fail_all(_unavailable(error))
                 return
             else:
                 future.add_done_callback(partial(self._report, chunk))
@@ -133,7 +143,6 @@ class Dispatcher:
             self._begin_recovery()
         elif (error := future.exception()) is None:
             reply = future.result()
-            replay(reply.logs)
             attempts = chunk.job.attempts
             self._scheduler.finished(chunk, reply.seconds)
             self._hand_over(
@@ -143,6 +152,7 @@ class Dispatcher:
                     for symbol, messages in zip(chunk.symbols, reply.messages, strict=True)
                 ],
             )
+            replay(reply.logs)
         elif isinstance(error, BrokenProcessPool):
             convicted = self._scheduler.lost(chunk)
             if convicted:
@@ -169,15 +179,21 @@ class Dispatcher:
     async def _recover(self) -> None:
         try:
             await self._pool.recover()
-        except UnavailableError as error:
-            self._fail_all(error)
+        except asyncio.CancelledError as error:
+            self._fail_all(_unavailable(error))
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, no job may wait for ever
+            self._fail_all(_unavailable(error))
         finally:
             self._is_broken = False
             self._recovery = None
         self._pump()
 
     def _fail_all(self, error: UnavailableError) -> None:
-        for active in self._jobs.values():
+        for job, active in self._jobs.items():
+            self._scheduler.remove(job)
             active.inbox.put_nowait(error)
 
     def _watch(self) -> None:
@@ -192,12 +208,21 @@ class Dispatcher:
             dead = self._pool.has_silently_died()
             if dead and suspected:
                 logger.error("a worker died and its pool did not notice: ending the pool")
+                self._is_broken = True
                 await self._pool.break_up()
+                self._begin_recovery()
             suspected = dead and not suspected
 
 
 def _failed(symbol: str, failure: CandelabraError) -> Delivery:
     return Delivery([encode_failure(symbol, failure)], MAX_ATTEMPTS if failure.reason == Reason.WORKER_DIED else 1)
+
+
+def _unavailable(error: BaseException) -> UnavailableError:
+    if isinstance(error, UnavailableError):
+        return error
+    logger.error("no worker can be given work", exc_info=error)
+    return UnavailableError("worker processes cannot be started; the server's log has the cause")
 
 
 def _worker_died(symbol: str) -> SymbolFailure:

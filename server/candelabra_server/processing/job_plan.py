@@ -14,6 +14,7 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from candelabra.v1 import Precision, ProcessingJob
@@ -26,12 +27,13 @@ from candelabra_server.errors import FormulaError, InvalidRequestError, Reason, 
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.result_encoding import UNLIMITED_MESSAGE_BYTES
 
-__all__ = ["JobPlan", "WorkerConfigs", "matching_symbols", "plan_job", "prepare_symbol_args"]
+__all__ = ["JobPlan", "WorkerConfigs", "check_symbol_names", "matching_symbols", "plan_job", "prepare_symbol_args"]
 
 _JOB_ID = re.compile(r"[A-Za-z0-9._:-]{0,128}")
 _LONGEST_SYMBOL = 64
 _SMALLEST_MESSAGE, _LARGEST_MESSAGE = 16_384, 67_108_864
 _SMALLEST_WEIGHT, _LARGEST_WEIGHT = 0.01, 100.0
+_MOST_VIOLATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def plan_job(
         InvalidRequestError: the job cannot run; has everything that is wrong with it.
         StoreError: the store cannot be read.
     """
-    violations = [*_check_fields(job), *_check_output(job), *_check_formula(job, formula_service)]
+    violations = [*_check_fields(job), *_check_output(job), *_check_formula(job, formula_service, limits)]
     timeframe = _parse_timeframe(job.timeframe, violations)
     snapshot = _open_snapshot(candle_repo, timeframe, violations) if timeframe else None
     try:
@@ -144,7 +146,7 @@ def matching_symbols(patterns: Sequence[str], stored: Sequence[str]) -> dict[str
     """The stored symbols that each pattern matches (`*` any characters, `?` one); exact names match themselves."""
     known = set(stored)
     matches: dict[str, list[str]] = {}
-    for pattern in patterns:
+    for pattern in dict.fromkeys(patterns):
         if _is_pattern(pattern):
             # Brackets are ordinary characters of a symbol: only * and ? are special.
             expression = re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
@@ -194,7 +196,10 @@ def _check_output(job: ProcessingJob) -> Iterator[Violation]:
         yield Violation("options.weight", f"must be {_SMALLEST_WEIGHT} to {_LARGEST_WEIGHT}, not {options.weight}")
 
 
-def _check_formula(job: ProcessingJob, formula_service: FormulaService) -> Iterator[Violation]:
+def _check_formula(job: ProcessingJob, formula_service: FormulaService, limits: JobLimits) -> Iterator[Violation]:
+    if len(job.parameters) > limits.max_parameters:
+        yield Violation("parameters", f"are {len(job.parameters):,}; one job may have {limits.max_parameters} at most")
+        return
     unfit = [name for name, value in sorted(job.parameters.items()) if not math.isfinite(value)]
     for name in unfit:
         yield Violation(f"parameters[{name}]", f"must be finite, not {job.parameters[name]}")
@@ -248,10 +253,7 @@ def _resolve_symbols(
     """Each symbol once. Names that are not stored stay: they get an error result of their own."""
     if not wanted:
         violations.append(Violation("symbols", "is required: name at least one symbol, or * for all"))
-    for index, name in enumerate(wanted):
-        if not 1 <= len(name) <= _LONGEST_SYMBOL:
-            problem = "is empty" if not name else f"has {len(name)} characters"
-            violations.append(Violation(f"symbols[{index}]", f"{problem}; expected 1 to {_LONGEST_SYMBOL}"))
+    violations.extend(check_symbol_names(wanted, limits))
     if stored is None or violations:
         return ()
     symbols: dict[str, None] = {}
@@ -266,6 +268,22 @@ def _resolve_symbols(
             Violation("symbols", f"are {len(symbols):,}; one job may have {limits.max_symbols:,} at most")
         )
     return tuple(symbols)
+
+
+def check_symbol_names(wanted: Sequence[str], limits: JobLimits) -> list[Violation]:
+    """What is wrong with names and patterns by themselves; bounded work, whatever is asked for."""
+    if len(wanted) > limits.max_symbols:
+        return [Violation("symbols", f"are {len(wanted):,}; one job may have {limits.max_symbols:,} at most")]
+    if len({name for name in wanted if _is_pattern(name)}) > limits.max_patterns:
+        return [Violation("symbols", f"have more than {limits.max_patterns} patterns, the most that are allowed")]
+    unfit = ((index, name) for index, name in enumerate(wanted) if not 1 <= len(name) <= _LONGEST_SYMBOL)
+    return [
+        Violation(
+            f"symbols[{index}]",
+            f"{f'has {len(name)} characters' if name else 'is empty'}; expected 1 to {_LONGEST_SYMBOL}",
+        )
+        for index, name in islice(unfit, _MOST_VIOLATIONS)
+    ]
 
 
 def _overall_reason(violations: Sequence[Violation]) -> Reason:

@@ -16,9 +16,9 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -34,6 +34,7 @@ from candelabra_server.processing.executors.local_pool import (
     hard_stop,
     has_silently_died,
     is_broken,
+    worker_processes,
 )
 from candelabra_server.processing.job_plan import JobPlan, WorkerConfigs, plan_job, prepare_symbol_args
 from candelabra_server.processing.result_encoding import encode_header
@@ -53,6 +54,7 @@ _FALLBACK_WORKERS = 4
 _SHUTDOWN_WARN_SECONDS = 5.0
 _BREAK_UP_GRACE_SECONDS = 0.5
 _PING_SECONDS = 60.0
+_FIRST_WORKER_SECONDS = 5.0
 _RECOVERY_ATTEMPTS = 3
 
 
@@ -84,18 +86,19 @@ class ProcessingEngine(IProcessingEngine):
     """Runs jobs on a pool of local worker processes.
 
     The pool is made on entering the context (sync or async) and ended, after its pending tasks, on
-    leaving it. Jobs may run concurrently, on one event loop or on several; `shutdown` may be called from
-    any thread.
+    leaving it. Any number of jobs may run concurrently on one event loop; another loop may use the engine
+    when they have ended. `shutdown` may be called from any thread.
 
     Args:
         candle_repo: where candles come from; workers build their own from its `worker_config()`.
         formula_service: likewise.
         max_workers: worker processes; None is the number of CPUs, or 4 where that is unknown.
-        shutdown_limit_seconds: how long a shutdown waits for pending tasks before it kills the workers.
+        shutdown_limit_seconds: how long a shutdown waits for pending tasks before it kills the workers, 0
+            or more.
         limits: what one job may ask for.
 
     Raises:
-        ValueError: `max_workers` is below 1.
+        ValueError: `max_workers` is below 1, or the limit is not a number of seconds.
     """
 
     def __init__(
@@ -109,6 +112,8 @@ class ProcessingEngine(IProcessingEngine):
     ) -> None:
         if max_workers is not None and max_workers < 1:
             raise ValueError(f"max_workers must be 1 or more, not {max_workers}")
+        if not 0 <= shutdown_limit_seconds <= threading.TIMEOUT_MAX:
+            raise ValueError(f"shutdown_limit_seconds must be 0 or more and finite, not {shutdown_limit_seconds}")
         self._candle_repo = candle_repo
         self._formula_service = formula_service
         self._max_workers = max_workers or (os.cpu_count() or _FALLBACK_WORKERS)
@@ -118,7 +123,9 @@ class ProcessingEngine(IProcessingEngine):
         self._generation = 0
         self._lock = threading.RLock()
         self._finalizer: weakref.finalize[..., Any] | None = None
-        self._dispatchers: dict[asyncio.AbstractEventLoop, Dispatcher] = {}
+        self._shutdowns = 0
+        self._current_dispatcher: Dispatcher | None = None
+        self._dispatcher_lock = threading.Lock()
         logger.info("ProcessingEngine initialized: max_workers=%d", self._max_workers)
 
     @property
@@ -176,6 +183,7 @@ class ProcessingEngine(IProcessingEngine):
                 a warning names the busy workers; past `shutdown_limit_seconds` they are killed.
         """
         with self._lock:
+            self._shutdowns += 1
             executor, self._executor = self._executor, None
             if executor is None:
                 return
@@ -237,12 +245,14 @@ class ProcessingEngine(IProcessingEngine):
             async with asyncio.timeout(_PING_SECONDS):
                 while len(reports) < self._max_workers:
                     # A quick worker may answer for one that still starts: ask until each has answered.
-                    pings = await asyncio.to_thread(self._submit_pings, configs, self._max_workers)
+                    pings = await asyncio.to_thread(self._submit_pings, configs, self._max_workers, self._shutdowns)
                     for report in await asyncio.gather(*map(asyncio.wrap_future, pings)):
                         replay(report.logs)
                         reports[report.process] = report
         except (BrokenProcessPool, TimeoutError) as error:
-            raise UnavailableError("worker processes die at their start; the server's log has more") from error
+            raise UnavailableError(
+                "worker processes die at their start or do not answer; the server's log has more"
+            ) from error
         for report in reports.values():
             if report.error:
                 raise ConfigurationError(report.error)
@@ -250,11 +260,12 @@ class ProcessingEngine(IProcessingEngine):
 
     async def _run(self, job: ProcessingJob, *, symbol_order: list[str] | None = None) -> AsyncGenerator[bytes, None]:
         """Plans the job and yields its messages; with `symbol_order`, symbols whole, and their order in it."""
+        shutdowns = self._shutdowns
         plan = await self._plan(job, whole_symbols=symbol_order is not None)
         try:
             if symbol_order is not None:
                 symbol_order.extend(plan.symbols)
-            await asyncio.to_thread(self._ensure_executor)
+            await asyncio.to_thread(self._start_first_worker, shutdowns)
             sequence = 0
             async with aclosing(self._dispatcher().deliver(plan)) as deliveries:
                 done = 0
@@ -315,6 +326,8 @@ class ProcessingEngine(IProcessingEngine):
         except BrokenProcessPool:
             raise
         except RuntimeError as error:
+            if self._executor is executor:
+                raise BrokenProcessPool("this generation of the pool is being ended") from error
             raise UnavailableError("the engine was shut down") from error
 
     def has_silently_died(self) -> bool:
@@ -330,12 +343,12 @@ class ProcessingEngine(IProcessingEngine):
 
     async def recover(self) -> None:
         """Replaces a broken pool by one whose worker has answered."""
-        configs = self._worker_configs()
+        configs, shutdowns = self._worker_configs(), self._shutdowns
+        if self._executor is None:
+            raise UnavailableError("the engine was shut down")
         for _ in range(_RECOVERY_ATTEMPTS):
-            if self._executor is None:
-                raise UnavailableError("the engine was shut down")
             try:
-                (ping,) = await asyncio.to_thread(self._submit_pings, configs, 1)
+                (ping,) = await asyncio.to_thread(self._submit_pings, configs, 1, shutdowns)
                 replay((await asyncio.wait_for(asyncio.wrap_future(ping), _PING_SECONDS)).logs)
             except (BrokenProcessPool, TimeoutError):
                 logger.warning("a new worker process did not answer", exc_info=True)
@@ -343,9 +356,23 @@ class ProcessingEngine(IProcessingEngine):
                 return
         raise UnavailableError("worker processes cannot be started; the server's log has the cause")
 
-    def _submit_pings(self, configs: WorkerConfigs, count: int) -> list[Future[WorkerReport]]:
+    def _start_first_worker(self, shutdowns: int) -> None:
+        """Waits until a pool without workers has one: starting it from the event loop would block that."""
+        executor = self._ensure_executor_since(shutdowns)
+        if not worker_processes(executor):
+            with suppress(BrokenProcessPool, CancelledError, TimeoutError, OSError):  # which the job will meet itself
+                executor.submit(os.getpid).result(_FIRST_WORKER_SECONDS)
+
+    def _ensure_executor_since(self, shutdowns: int) -> ProcessPoolExecutor:
+        """The pool, unless the engine was shut down since its `_shutdowns` had this value."""
+        with self._lock:
+            if self._shutdowns != shutdowns:
+                raise UnavailableError("the engine was shut down")
+            return self._ensure_executor()
+
+    def _submit_pings(self, configs: WorkerConfigs, count: int, shutdowns: int) -> list[Future[WorkerReport]]:
         # The pool starts a worker for each task that finds none idle.
-        executor = self._ensure_executor()
+        executor = self._ensure_executor_since(shutdowns)
         return [executor.submit(_worker_ping, configs.candle_repo, configs.formula_service) for _ in range(count)]
 
     def _create_executor(self) -> ProcessPoolExecutor:
@@ -359,13 +386,15 @@ class ProcessingEngine(IProcessingEngine):
         return executor
 
     def _dispatcher(self) -> Dispatcher:
-        loop = asyncio.get_running_loop()
-        for closed in [other for other in self._dispatchers if other.is_closed()]:
-            del self._dispatchers[closed]
-        if loop not in self._dispatchers:
-            # A proxy: an engine that is forgotten is found by counting references, not by a later collection.
-            self._dispatchers[loop] = Dispatcher(weakref.proxy(self), workers=self._max_workers)
-        return self._dispatchers[loop]
+        with self._dispatcher_lock:
+            current = self._current_dispatcher
+            if current is None or current.loop is not asyncio.get_running_loop():
+                # Two loops would each believe that a suspect runs alone, and convict each other's symbols.
+                if current is not None and current.is_in_use:
+                    raise RuntimeError("the engine has jobs on another event loop; wait for them, or use two engines")
+                # A proxy: an engine that is forgotten is found by counting references, not by a later collection.
+                current = self._current_dispatcher = Dispatcher(weakref.proxy(self), workers=self._max_workers)
+            return current
 
     def _worker_configs(self) -> WorkerConfigs:
         """Both configurations as text, checked before any worker sees them.
@@ -386,8 +415,10 @@ def _as_json(what: str, config: Mapping[str, Any]) -> str:
             f"not {type(config).__name__}"
         )
     for key, value in config.items():
+        if not isinstance(key, str):
+            raise ConfigurationError(f"worker_config() of the {what} has the key {key!r}; keys must be text")
         try:
-            json.dumps({key: value})
+            json.dumps(value)
         except (TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"worker_config() of the {what} has a {type(value).__name__} under {key!r}; only what JSON can "

@@ -2,7 +2,8 @@
 
 - Every job has a queue of symbols and a virtual time that grows by measured cost divided by weight; the
   job that is furthest behind goes next, so a job of one symbol does not wait behind one of 8,000. A new
-  job starts level with the one that is furthest behind.
+  job starts level with the one that ran last, and so does one that goes on after a stall: what it could
+  not use meanwhile is gone.
 - At most workers + 1 chunks are in flight: what was given to the pool cannot be taken back.
 - A chunk is one symbol at first, then grows towards TARGET_SECONDS of measured cost, and shrinks at the
   end of the job so that its last symbols are shared out.
@@ -72,6 +73,8 @@ class Scheduler:
         self._jobs: list[JobQueue] = []
         self._in_flight = 0
         self._is_suspect_running = False
+        self._now = 0.0
+        """Virtual time of the job that was taken last."""
 
     @property
     def in_flight(self) -> int:
@@ -84,15 +87,15 @@ class Scheduler:
         return self._workers + 1
 
     def add(self, symbols: Sequence[str], *, weight: float) -> JobQueue:
-        """Queues a job; it starts level with the job that is furthest behind."""
-        start = min((job.virtual_seconds for job in self._jobs), default=0.0)
-        job = JobQueue(deque(symbols), weight, start)
+        """Queues a job; it starts level with the job that ran last."""
+        job = JobQueue(deque(symbols), weight, self._now)
         self._jobs.append(job)
         return job
 
     def remove(self, job: JobQueue) -> None:
-        """Drops a job and what it has queued; its chunks in flight are still to be reported."""
-        self._jobs.remove(job)
+        """Drops a job and what it has queued; its chunks in flight are still to be reported. Again: nothing."""
+        if job in self._jobs:
+            self._jobs.remove(job)
         job.symbols.clear()
         job.suspects.clear()
 
@@ -100,7 +103,7 @@ class Scheduler:
         """The chunk to run now, or None while the window is full or nothing can run."""
         if self._is_suspect_running:
             return None
-        suspicious = [job for job in self._jobs if job.suspects]
+        suspicious = [job for job in self._jobs if job.suspects and job.unfetched < self.window]
         if suspicious:
             return self._take_suspect(suspicious) if self._in_flight == 0 else None
         if self._in_flight >= self.window:
@@ -124,6 +127,8 @@ class Scheduler:
 
     def fetched(self, job: JobQueue) -> None:
         """The job's client has taken one chunk's results."""
+        if job.in_flight + job.unfetched >= self.window:
+            job.virtual_seconds = max(job.virtual_seconds, self._now)
         job.unfetched -= 1
 
     def lost(self, chunk: Chunk) -> list[str]:
@@ -162,6 +167,7 @@ class Scheduler:
     def _started(self, job: JobQueue, symbols: tuple[str, ...], *, is_suspect: bool = False) -> Chunk:
         # Charged in advance, so that one job does not take the whole window before its first cost is known.
         charged = (job.symbol_seconds or TARGET_SECONDS) * len(symbols)
+        self._now = max(self._now, job.virtual_seconds)
         job.virtual_seconds += charged / job.weight
         job.last_chunk_symbols = len(symbols)
         job.in_flight += 1

@@ -55,6 +55,7 @@ _KINDS = {
     OutputKind.NUMBER: ColumnKind.COLUMN_KIND_NUMBER,
     OutputKind.SIGNAL: ColumnKind.COLUMN_KIND_SIGNAL,
 }
+_MOST_WARNINGS = 20
 _T = TypeVar("_T")
 
 
@@ -157,12 +158,25 @@ def _process_symbols(
 
     work = _guarded(prepare, "its job")
     if isinstance(work, CandelabraError):
-        return tuple([encode_failure(symbol, work)] for symbol in symbols)
+        return tuple([_failure_message(symbol, work)] for symbol in symbols)
     replies = []
     for symbol in symbols:
         messages = _guarded(partial(work.run, symbol), symbol)
-        replies.append([encode_failure(symbol, messages)] if isinstance(messages, CandelabraError) else messages)
+        replies.append([_failure_message(symbol, messages)] if isinstance(messages, CandelabraError) else messages)
     return tuple(replies)
+
+
+def _failure_message(symbol: str, failure: CandelabraError) -> bytes:
+    """A failure as a message; a plug-in's own failure may have texts that no message can hold."""
+    try:
+        return encode_failure(symbol, failure)
+    except (TypeError, ValueError):
+        logger.exception("cannot send why %s failed", symbol)
+        return encode_failure(symbol, _internal_failure())
+
+
+def _internal_failure() -> SymbolFailure:
+    return SymbolFailure("the worker met an unexpected error; the server's log has the cause", reason=Reason.INTERNAL)
 
 
 def _guarded(work: Callable[[], _T], subject: str) -> _T | CandelabraError:
@@ -173,9 +187,7 @@ def _guarded(work: Callable[[], _T], subject: str) -> _T | CandelabraError:
         return failure
     except BaseException:  # SystemExit and KeyboardInterrupt of a plugged-in repository included
         logger.exception("cannot process %s", subject)
-        return SymbolFailure(
-            "the worker met an unexpected error; the server's log has the cause", reason=Reason.INTERNAL
-        )
+        return _internal_failure()
 
 
 def _environment(candle_repo_config: str, formula_service_config: str) -> _Environment:
@@ -205,7 +217,7 @@ def _environment(candle_repo_config: str, formula_service_config: str) -> _Envir
 def _build(what: str, create: Callable[[Mapping[str, Any]], _T], config: Mapping[str, Any]) -> _T:
     try:
         return create(config)
-    except Exception as error:
+    except BaseException as error:  # a plug-in may call sys.exit, which must not end the server
         logger.exception("cannot create the %s", what)
         told = error.message if isinstance(error, CandelabraError) else type(error).__name__
         raise WorkerStartError(f"a worker could not create its {what}: {told}") from error
@@ -274,7 +286,7 @@ class _SymbolWork:
             load_micros=(loaded - started) // 1_000,
             compute_micros=(evaluated - loaded) // 1_000,
             snapshot_id=self.snapshot_id,
-            warnings=self.formula.warnings if self.formula else (),
+            warnings=_few(self.formula.warnings) if self.formula else (),
         )
         return encode_rows(
             symbol,
@@ -296,6 +308,12 @@ class _SymbolWork:
             (column.name, _KINDS[column.kind], array)
             for column, array in zip(self.formula.columns, values, strict=True)
         ]
+
+
+def _few(warnings: Sequence[str]) -> list[str]:
+    """The first warnings, and how many more there are: they come with every symbol."""
+    more = len(warnings) - _MOST_WARNINGS
+    return [*warnings[:_MOST_WARNINGS], *([f"and {more} more warnings"] if more > 0 else [])]
 
 
 def _time_limit(limit_millis: int) -> Callable[[], None]:

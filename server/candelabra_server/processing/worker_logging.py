@@ -5,6 +5,7 @@ A shared queue could die with its lock held when a worker is killed; a list in t
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections import deque
@@ -48,11 +49,15 @@ class RecordCollector(logging.Handler):
 
 
 def replay(records: tuple[CarriedRecord, ...]) -> None:
-    """Logs a worker's records in this process, with the worker's process id and time."""
+    """Logs a worker's records in this process, with the worker's process id and time.
+
+    A handler or filter that raises loses its record and nothing else.
+    """
     for carried in records:
         logger = logging.getLogger(carried.logger)
         if logger.isEnabledFor(carried.level):
             record = logger.makeRecord(carried.logger, carried.level, "", 0, carried.message, (), None)
             record.created = carried.created
             record.process = carried.process
-            logger.handle(record)
+            with contextlib.suppress(Exception):
+                logger.handle(record)

@@ -13,9 +13,10 @@ import grpc
 
 from candelabra.v1 import ListSymbolsRequest, ListSymbolsResponse, StoredSymbol
 from candelabra_server.candles.repository import ICandleRepository
+from candelabra_server.config import JobLimits
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import InvalidRequestError, Violation
-from candelabra_server.processing.job_plan import matching_symbols
+from candelabra_server.processing.job_plan import check_symbol_names, matching_symbols
 from candelabra_server.rpc.handlers import unary
 
 __all__ = ["CandleServicer"]
@@ -28,8 +29,9 @@ class CandleServicer:
 
     SERVICE = "candelabra.v1.CandleService"
 
-    def __init__(self, *, candle_repo: ICandleRepository) -> None:
+    def __init__(self, *, candle_repo: ICandleRepository, limits: JobLimits) -> None:
         self._candle_repo = candle_repo
+        self._limits = limits
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """The service's methods by name."""
@@ -41,8 +43,11 @@ class CandleServicer:
 
     def _page(self, request: ListSymbolsRequest) -> ListSymbolsResponse:
         after = _read_token(request)
+        violations = check_symbol_names(request.symbols, self._limits)
         if request.page_size < 0:
-            raise InvalidRequestError([Violation("page_size", f"must be 0 or more, not {request.page_size}")])
+            violations.append(Violation("page_size", f"must be 0 or more, not {request.page_size}"))
+        if violations:
+            raise InvalidRequestError(violations)
         size = min(request.page_size or _LARGEST_PAGE, _LARGEST_PAGE)
         found = list(islice(self._symbols_after(request, after), size + 1))
         response = ListSymbolsResponse(symbols=found[:size])

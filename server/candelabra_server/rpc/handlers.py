@@ -9,9 +9,9 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from candelabra_server.errors import CandelabraError, UnavailableError
+from candelabra_server.errors import CandelabraError, InvalidRequestError, UnavailableError, Violation
 from candelabra_server.rpc.status import DETAILS_METADATA_KEY, code_for, internal_error, status_for
 
 __all__ = ["stream_bytes", "unary"]
@@ -24,16 +24,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 def unary(request_type: type[Message], call: Callable[[Any], Awaitable[Message]]) -> grpc.RpcMethodHandler[Any, Any]:
     """An RPC with one request and one response."""
 
-    async def handle(request: Message, context: Context) -> Message | None:
+    async def handle(request: bytes, context: Context) -> bytes | None:
         async with _guarded(context):
-            return await call(request)
+            return (await call(_parse(request_type, request))).SerializeToString()
         return None
 
-    return grpc.unary_unary_rpc_method_handler(
-        handle,
-        request_deserializer=request_type.FromString,
-        response_serializer=lambda response: response.SerializeToString(),
-    )
+    return grpc.unary_unary_rpc_method_handler(handle, request_deserializer=None, response_serializer=None)
 
 
 def stream_bytes(
@@ -44,14 +40,21 @@ def stream_bytes(
     One write is outstanding at a time and awaited, so a client that reads slowly slows only its own job.
     """
 
-    async def handle(request: Message, context: Context) -> None:
-        async with _guarded(context), aclosing(call(request)) as messages:
+    async def handle(request: bytes, context: Context) -> None:
+        async with _guarded(context), aclosing(call(_parse(request_type, request))) as messages:
             async for message in messages:
                 await context.write(message)
 
-    return grpc.unary_stream_rpc_method_handler(
-        handle, request_deserializer=request_type.FromString, response_serializer=None
-    )
+    return grpc.unary_stream_rpc_method_handler(handle, request_deserializer=None, response_serializer=None)
+
+
+def _parse(request_type: type[Message], request: bytes) -> Message:
+    # Here, inside the guard: grpc sends the text of what a deserializer raises to the client.
+    try:
+        return request_type.FromString(request)
+    except DecodeError as error:
+        name = request_type.DESCRIPTOR.full_name
+        raise InvalidRequestError([Violation("request", f"is not a {name} message; texts must be UTF-8")]) from error
 
 
 @asynccontextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from types import TracebackType
 from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from candelabra_server.candles.repository import ICandleRepository
@@ -44,8 +44,8 @@ class RpcServer:
     def __init__(self, config: ServerConfig, *, engine: ProcessingEngine, candle_repo: ICandleRepository) -> None:
         self._config = config
         self._processing = ProcessingServicer(engine=engine, candle_repo=candle_repo, limits=config.limits)
-        candles = CandleServicer(candle_repo=candle_repo)
-        self._health = HealthServicer()
+        candles = CandleServicer(candle_repo=candle_repo, limits=config.limits)
+        self._health = health.aio.HealthServicer()
         self._services = (ProcessingServicer.SERVICE, CandleServicer.SERVICE)
         self._server = grpc.aio.server(options=_CHANNEL_OPTIONS)
         self._server.add_generic_rpc_handlers(
@@ -69,6 +69,8 @@ class RpcServer:
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         listen = self._config.listen
+        if listen.startswith("unix:") and _is_answered(listen.removeprefix("unix:")):
+            raise ConfigurationError(f"cannot listen on {listen}: another server does; stop it or choose another path")
         try:
             port = self._server.add_insecure_port(listen)
         except RuntimeError as error:
@@ -103,3 +105,13 @@ class RpcServer:
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", *self._services):
             await self._health.set(service, status)
+
+
+def _is_answered(path: str) -> bool:
+    """Whether a server listens on a unix socket; gRPC would take the path from it without a word."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True

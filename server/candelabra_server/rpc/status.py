@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from urllib.parse import quote
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
@@ -20,9 +23,18 @@ from candelabra_server.errors import (
     SymbolFailure,
     TimeframeNotStoredError,
     UnavailableError,
+    Violation,
 )
 
-__all__ = ["DETAILS_METADATA_KEY", "DOMAIN", "STATUS_CODES", "code_for", "status_for"]
+__all__ = [
+    "DETAILS_METADATA_KEY",
+    "DOMAIN",
+    "STATUS_CODES",
+    "code_for",
+    "internal_error",
+    "status_for",
+    "trailer_bytes",
+]
 
 DOMAIN = "candelabra"
 """`ErrorInfo.domain`: says whose reasons these are."""
@@ -41,9 +53,13 @@ STATUS_CODES: dict[type[CandelabraError], grpc.StatusCode] = {
 }
 """The code of an error class holds for its subclasses that have none of their own."""
 
-_MOST_DETAIL_BYTES = 4_096
-"""gRPC clients turn a status with more than about 8 KiB of details into RESOURCE_EXHAUSTED."""
-_MOST_MESSAGE_CHARACTERS = 600
+_MOST_TRAILER_BYTES = 4_096
+"""As sent, message and details together: gRPC clients refuse about 8 KiB of metadata."""
+_MOST_MESSAGE_BYTES = 900
+_MOST_FIELD_BYTES = 120
+_MOST_DESCRIPTION_BYTES = 900
+_ROOM_FOR_REMARK = 160
+_SENT_AS_THEY_ARE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
 def code_for(error: CandelabraError) -> grpc.StatusCode:
@@ -53,16 +69,17 @@ def code_for(error: CandelabraError) -> grpc.StatusCode:
 
 def status_for(error: CandelabraError) -> Status:
     """The whole status: code, message, one ErrorInfo and, for a bad request, every violation that fits."""
-    message = error.message
-    details: list[Any] = [ErrorInfo(reason=str(error.reason), domain=DOMAIN, metadata=dict(error.metadata))]
+    metadata = {name: _cut(text, _MOST_FIELD_BYTES) for name, text in error.metadata.items()}
+    status = Status(code=code_for(error).value[0], message=_cut(error.message, _MOST_MESSAGE_BYTES))
+    _add_detail(status, ErrorInfo(reason=str(error.reason), domain=DOMAIN, metadata=metadata))
     if isinstance(error, InvalidRequestError):
-        details.append(_bad_request(error))
-    status = Status(code=code_for(error).value[0], message=_cut(message, _MOST_MESSAGE_CHARACTERS))
-    for detail in details:
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
+        _add_violations(status, error.violations)
     return status
+
+
+def trailer_bytes(status: Status) -> int:
+    """How many bytes a status takes as metadata: the message percent-encoded, the details in base64."""
+    return _sent_bytes(status.message) + 4 * math.ceil(len(bytes(status.SerializeToString())) / 3)
 
 
 def internal_error() -> CandelabraError:
@@ -70,21 +87,38 @@ def internal_error() -> CandelabraError:
     return CandelabraError("an unexpected error; the server's log has the cause", reason=Reason.INTERNAL)
 
 
-def _bad_request(error: InvalidRequestError) -> BadRequest:
-    bad_request = BadRequest()
-    room = _MOST_DETAIL_BYTES - 512  # for the message, the ErrorInfo and the remark below
-    for index, violation in enumerate(error.violations):
-        one = BadRequest.FieldViolation(
-            field=_cut(violation.field, 200), description=_cut(violation.description, 1_000), reason=violation.reason
+def _add_violations(status: Status, violations: Sequence[Violation]) -> None:
+    bad_request, whole = BadRequest(), Status()
+    for index, violation in enumerate(violations):
+        bad_request.field_violations.add(
+            field=_cut(violation.field, _MOST_FIELD_BYTES),
+            description=_cut(violation.description, _MOST_DESCRIPTION_BYTES),
+            reason=violation.reason,
         )
-        room -= one.ByteSize() + 4
-        if room < 0:
-            left = len(error.violations) - index
-            bad_request.field_violations.add(field=violation.field[:200], description=f"and {left} more violations")
+        whole.CopyFrom(status)
+        _add_detail(whole, bad_request)
+        if trailer_bytes(whole) > _MOST_TRAILER_BYTES - _ROOM_FOR_REMARK:
+            last = bad_request.field_violations[-1]
+            last.description, last.reason = f"and {len(violations) - index} more violations", ""
             break
-        bad_request.field_violations.append(one)
-    return bad_request
+    _add_detail(status, bad_request)
+
+
+def _add_detail(status: Status, detail: Message) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    status.details.append(packed)
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """As much of the text as takes `most` bytes percent-encoded."""
+    if _sent_bytes(text) <= most:
+        return text
+    kept = text[:most]
+    while _sent_bytes(kept) > most - 3 * len("…".encode()):
+        kept = kept[: len(kept) * 9 // 10]
+    return f"{kept}…"
+
+
+def _sent_bytes(text: str) -> int:
+    return len(quote(text, safe=_SENT_AS_THEY_ARE, errors="replace"))

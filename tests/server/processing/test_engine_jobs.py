@@ -121,10 +121,11 @@ def test_an_unknown_symbol_is_one_error_among_results():
 
 
 def test_a_time_limit_ends_a_symbol_and_not_the_job(tmp_path):
-    request = job("A", "close")
-    request.options.symbol_time_limit_millis = 60_000
-    (result,) = run_batch(make_engine("A"), request)
-    assert not result.HasField("error")
+    """LATE comes back only after its limit has passed; A has all the time it needs."""
+    request = job(["LATE", "A"], "close")
+    request.options.symbol_time_limit_millis = 500
+    results = run_batch(make_engine("LATE", "A"), request)
+    assert [result.error.reason for result in results] == ["SYMBOL_TIME_LIMIT", ""]
 
 
 def test_a_symbol_that_kills_its_worker_is_convicted_and_the_others_are_not(tmp_path, caplog):
@@ -155,7 +156,7 @@ def test_a_death_that_the_pool_never_reports_is_found(tmp_path, monkeypatch, cap
     async def body():
         with make_engine("WAITS", workers=1, rows=10, marker=str(marker)) as engine:
             answer = asyncio.ensure_future(engine.process_batch(job("WAITS", "close")))
-            while not worker_processes(engine._executor):
+            while not (engine._current_dispatcher and engine._current_dispatcher._scheduler.in_flight):
                 await asyncio.sleep(0)
             # Half a message in the pipe is what a worker leaves that dies while it sends.
             os.write(engine._executor._result_queue._writer.fileno(), b"\x00\x00\x10\x00half")
@@ -168,6 +169,86 @@ def test_a_death_that_the_pool_never_reports_is_found(tmp_path, monkeypatch, cap
     assert not result.HasField("error")
     assert result.attempts == 2
     assert any("its pool did not notice" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("error", [OSError("no more processes"), RuntimeError("odd")])
+def test_a_worker_that_the_system_refuses_ends_jobs_as_unavailable_and_the_next_job_runs(monkeypatch, caplog, error):
+    def refuse(*_):
+        raise error
+
+    with make_engine("A", "B") as engine:
+        with monkeypatch.context() as refusing:
+            refusing.setattr(engine, "submit", refuse)
+            with pytest.raises(UnavailableError, match="cannot be started"):
+                asyncio.run(engine.process_batch(job(["A", "B"], "close")))
+        assert len(asyncio.run(engine.process_batch(job(["A", "B"], "close")))) == 2
+    assert any("no worker can be given work" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), asyncio.CancelledError()])
+def test_a_recovery_that_fails_in_any_way_ends_the_jobs_and_the_next_one_runs(monkeypatch, tmp_path, error):
+    async def fail():
+        raise error
+
+    async def body():
+        with make_engine("KILLS", "A") as engine:
+            with monkeypatch.context() as failing:
+                failing.setattr(engine, "recover", fail)
+                with pytest.raises(UnavailableError):
+                    await asyncio.wait_for(engine.process_batch(job("KILLS", "close")), 60)
+            return await asyncio.wait_for(engine.process_batch(job("A", "close")), 60)
+
+    assert asyncio.run(body())[0].symbol == "A"
+
+
+def test_a_log_handler_that_raises_costs_no_result(monkeypatch):
+    def full(_record):
+        raise OSError("log disk full")
+
+    logger = logging.getLogger("candelabra_server.processing.worker_functions")
+    logger.addFilter(full)
+    try:
+        results = run_batch(make_engine("A", "RAISES"), job(["A", "RAISES"], "close"))
+    finally:
+        logger.removeFilter(full)
+    assert [result.error.reason for result in results] == ["", "INTERNAL"]
+
+
+def test_a_failure_that_no_message_can_hold_costs_its_symbol_only():
+    symbols = ["S1", "S2", "ODD-FAILURE", "S3"]
+    results = run_batch(make_engine(*symbols), job(symbols, "close"))
+    assert [result.error.reason for result in results] == ["", "", "INTERNAL", ""]
+
+
+def test_a_factory_that_exits_is_a_structured_error():
+    (result,) = run_batch(make_engine("A", exits=True), job("A", "close"))
+    assert result.error.reason == "WORKER_START_FAILED"
+
+
+def test_two_event_loops_at_once_are_refused(tmp_path):
+    marker = tmp_path / "go"
+    with make_engine("WAITS", "A", marker=str(marker)) as engine:
+        with ThreadPoolExecutor(1) as thread:
+            first = thread.submit(lambda: asyncio.run(engine.process_batch(job("WAITS", "close"))))
+            run_until(lambda: engine._current_dispatcher is not None and engine._current_dispatcher.is_in_use)
+            with pytest.raises(RuntimeError, match="jobs on another event loop"):
+                asyncio.run(engine.process_batch(job("A", "close")))
+            marker.touch()
+            assert first.result(60)[0].symbol == "WAITS"
+        assert asyncio.run(engine.process_batch(job("A", "close")))[0].symbol == "A"
+
+
+def test_a_job_that_is_planned_while_the_engine_is_shut_down_does_not_bring_the_pool_back(monkeypatch):
+    async def body():
+        engine = make_engine("A")
+        with engine:
+            answer = asyncio.ensure_future(engine.process_batch(job("A", "close")))
+            await asyncio.sleep(0)
+        with pytest.raises(UnavailableError, match="shut down"):
+            await answer
+        assert engine._executor is None
+
+    asyncio.run(body())
 
 
 def test_two_jobs_at_once_get_their_own_results():
@@ -188,7 +269,6 @@ def test_one_engine_serves_one_event_loop_after_another():
     with make_engine("A") as engine:
         for _ in range(3):
             assert asyncio.run(engine.process_batch(job("A", "close")))[0].symbol == "A"
-        assert len(engine._dispatchers) == 1
 
 
 def test_a_stream_that_is_closed_early_drops_what_is_queued():

@@ -129,6 +129,15 @@ def test_too_many_symbols_are_refused():
     assert found == {"symbols": "are 5; one job may have 3 at most"}
 
 
+def test_what_costs_the_server_much_is_refused_before_it_is_done():
+    assert violations(job([""] * 200_000))[0] == {"symbols": "are 200,000; one job may have 100,000 at most"}
+    assert len(violations(job([""] * 90_000))[0]) == 100
+    found, _ = violations(job([f"A{number}*" for number in range(101)]))
+    assert found == {"symbols": "have more than 100 patterns, the most that are allowed"}
+    found, _ = violations(job("A", "close", parameters={f"p{number}": 1 for number in range(257)}))
+    assert found == {"parameters": "are 257; one job may have 256 at most"}
+
+
 def test_everything_that_is_wrong_is_told_at_once():
     found, reason = violations(ProcessingJob(job_id="?"))
     assert set(found) == {"job_id", "symbols", "timeframe"}

@@ -283,8 +283,27 @@ def test_work_for_an_engine_without_a_pool_is_refused():
         engine.submit(b"")
     with engine:
         engine._executor.shutdown()
-        with pytest.raises(UnavailableError, match="shut down"):
+        with pytest.raises(BrokenProcessPool, match="being ended"):
             engine.submit(b"")
+
+
+def test_work_that_comes_just_after_a_shutdown_is_refused(monkeypatch):
+    engine = make_engine()
+
+    class Ended:
+        def submit(self, *_):
+            engine._executor = None
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    engine._executor = Ended()
+    with pytest.raises(UnavailableError, match="shut down"):
+        engine.submit(b"")
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])
+def test_a_shutdown_limit_that_is_no_time_is_refused(seconds):
+    with pytest.raises(ValueError, match="shutdown_limit_seconds must be"):
+        make_engine(shutdown_limit_seconds=seconds)
 
 
 def test_work_for_a_broken_pool_is_told_apart_from_work_for_none():
@@ -302,6 +321,7 @@ def test_work_for_a_broken_pool_is_told_apart_from_work_for_none():
     [
         (MagicMock(), "must return a dictionary"),
         ({"path": "x"}, "must return a dictionary with a text under 'type'"),
+        ({"type": "arrow", 5: "x"}, "has the key 5; keys must be text"),
         ({"type": "arrow", "path": object()}, "has a object under 'path'; only what JSON can hold"),
     ],
 )

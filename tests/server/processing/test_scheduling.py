@@ -86,6 +86,44 @@ def test_a_job_whose_results_are_not_fetched_gets_no_more_chunks():
     assert {chunk.job for chunk in take_all(scheduler)} == {other}
 
 
+def test_what_a_stalled_job_could_not_use_is_not_made_up_for():
+    scheduler = Scheduler(workers=1)
+    stalled, steady = scheduler.add(names(9_000), weight=1), scheduler.add(names(9_000), weight=1)
+    for _ in range(500):
+        chunk = scheduler.take()
+        scheduler.finished(chunk, 0.01)
+        if chunk.job is steady:
+            scheduler.fetched(steady)
+    new = scheduler.add(names(9_000), weight=1)
+    for _ in range(stalled.unfetched):
+        scheduler.fetched(stalled)
+    taken = Counter()
+    for _ in range(300):
+        chunk = scheduler.take()
+        taken[chunk.job] += 1
+        scheduler.finished(chunk, 0.01)
+        scheduler.fetched(chunk.job)
+    assert all(90 <= taken[job] <= 110 for job in (stalled, steady, new))
+
+
+def test_the_suspects_of_a_stalled_job_wait_and_hold_nobody_up():
+    scheduler = Scheduler(workers=2)
+    stalled = scheduler.add(names(100), weight=1)
+    for chunk in take_all(scheduler):
+        scheduler.lost(chunk)
+    stalled.unfetched = scheduler.window
+    other = scheduler.add(names(10, "T"), weight=1)
+    assert {chunk.job for chunk in take_all(scheduler)} == {other}
+
+
+def test_a_job_is_removed_twice_without_harm():
+    scheduler = Scheduler(workers=1)
+    job = scheduler.add(["A"], weight=1)
+    scheduler.remove(job)
+    scheduler.remove(job)
+    assert scheduler.take() is None
+
+
 def test_a_removed_job_leaves_only_what_is_in_flight():
     scheduler = Scheduler(workers=2)
     job = scheduler.add(names(100), weight=1)

@@ -131,6 +131,13 @@ def test_a_ping_tells_that_the_worker_cannot_start():
     assert _worker_ping(json.dumps(config("A")), json.dumps(FORMULAS)).error == ""
 
 
+def test_many_warnings_are_cut_and_counted():
+    unused = {f"unused{number}": 1.0 for number in range(30)}
+    warnings = process(prepare_symbol_args("A", job("A", "close", parameters=unused))).info.warnings
+    assert len(warnings) == 21
+    assert warnings[-1].endswith(" more warnings")
+
+
 def test_float32_is_sent_when_asked_for_and_computed_in_64_bits():
     result = process(prepare_symbol_args("A", job("A", "close")) | {"precision": Precision.PRECISION_FLOAT32})
     assert not result.columns[0].values

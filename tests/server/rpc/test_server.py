@@ -184,6 +184,17 @@ def test_no_exception_leaves_a_client_without_a_status_or_with_its_text(raised, 
     assert "secret" not in error.details()
 
 
+def test_bytes_that_are_no_message_are_refused_in_words_of_our_own():
+    async def body():
+        async with serving("A") as (_, channel, _engine):
+            call = channel.unary_stream("/candelabra.v1.ProcessingService/Process")
+            return await failure_of(call(b"\x0a\x02\xff\xfe"))
+
+    error = run(body())
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details() == "request: is not a candelabra.v1.ProcessingJob message; texts must be UTF-8"
+
+
 @asynccontextmanager
 async def served(methods):
     server = grpc.aio.server()
@@ -295,6 +306,7 @@ def test_symbols_are_listed_page_by_page():
         ({"timeframe": "fortnight"}, "timeframe"),
         ({"page_token": "&&&"}, "page_token"),
         ({"page_size": -1}, "page_size"),
+        ({"symbols": [f"A{number}*" for number in range(101)]}, "symbols"),
     ],
 )
 def test_a_wrong_listing_is_refused(request_fields, field):
@@ -331,6 +343,17 @@ def test_a_port_that_is_taken_is_said_clearly():
 def test_a_unix_socket_is_served(tmp_path):
     async def body():
         async with serving("A", listen=f"unix:{tmp_path}/s") as (_, channel, _engine):
+            return await read(ProcessingServiceStub(channel).Process(job("A", "close")))
+
+    assert len(run(body())) == 1
+
+
+def test_a_unix_socket_is_not_taken_from_the_server_that_has_it(tmp_path):
+    async def body():
+        async with serving("A", listen=f"unix:{tmp_path}/s") as (server, channel, _engine):
+            with pytest.raises(ConfigurationError, match="another server does"):
+                async with serving("A", listen=server.address):
+                    pass
             return await read(ProcessingServiceStub(channel).Process(job("A", "close")))
 
     assert len(run(body())) == 1

@@ -3,10 +3,12 @@
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from candelabra_server import errors
 from candelabra_server.errors import CandelabraError, InvalidRequestError, Reason, UnavailableError, Violation
-from candelabra_server.rpc.status import DOMAIN, STATUS_CODES, code_for, status_for
+from candelabra_server.rpc.status import DOMAIN, STATUS_CODES, code_for, status_for, trailer_bytes
 
 
 def all_errors(cls=CandelabraError):
@@ -62,13 +64,24 @@ def test_a_bad_request_lists_its_violations_and_one_reason():
 def test_hundreds_of_violations_are_cut_to_what_clients_accept_and_counted():
     error = InvalidRequestError([Violation(f"symbols[{i}]", "is empty; expected 1 to 64" * 3) for i in range(400)])
     status = status_for(error)
-    assert status.ByteSize() <= 4_096
+    assert trailer_bytes(status) <= 4_096
     (bad_request,) = unpack(status, BadRequest)
     kept = len(bad_request.field_violations) - 1
     assert kept > 10
     assert bad_request.field_violations[-1].description == f"and {400 - kept} more violations"
 
 
-def test_huge_texts_are_cut():
-    status = status_for(InvalidRequestError([Violation("f" * 5_000, "d" * 50_000)]))
-    assert status.ByteSize() <= 4_096
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(
+    st.lists(st.builds(Violation, st.text(max_size=300), st.text(max_size=3_000), st.just("A_REASON")), min_size=1),
+    st.sampled_from([1, 40]),
+)
+def test_no_text_makes_a_status_larger_than_clients_accept(violations, repeated):
+    assert trailer_bytes(status_for(InvalidRequestError(violations * repeated))) <= 4_096
+
+
+@pytest.mark.parametrize("letter", ["f", "é", "漢", "🕯", "\n", "%"])
+def test_huge_texts_are_cut(letter):
+    status = status_for(InvalidRequestError([Violation(letter * 5_000, letter * 50_000)] * 50))
+    assert trailer_bytes(status) <= 4_096
+    assert len(status.message) > 50

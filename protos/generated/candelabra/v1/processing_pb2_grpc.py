@@ -65,7 +65,8 @@ class ProcessingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetServerInfo(self, request, context):
-        """Describes the server: version, workers, stored timeframes and limits. Never fails on a running server.
+        """Describes the server: version, workers, stored timeframes and limits. INTERNAL when the store cannot be
+        read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -78,8 +78,9 @@ def hard_stop(pool: ProcessPoolExecutor, *, grace_seconds: float) -> None:
 def bounded_shutdown(pool: ProcessPoolExecutor, *, warn_seconds: float, limit_seconds: float) -> Iterator[None]:
     """While the body waits for the pool's shutdown, sees to it that the wait ends.
 
-    After `warn_seconds` a warning tells the elapsed time and the workers that are still busy; after
-    `limit_seconds` they are killed by process id, and their tasks fail with BrokenProcessPool.
+    After `warn_seconds` a warning tells the elapsed time and the workers that are still alive; after
+    `limit_seconds` they are killed by process id, and their tasks fail with BrokenProcessPool. Where no
+    thread can be started (an interpreter that ends) the wait is without a bound.
     """
     processes = worker_processes(pool)
     manager = getattr(pool, "_executor_manager_thread", None)
@@ -87,10 +88,11 @@ def bounded_shutdown(pool: ProcessPoolExecutor, *, warn_seconds: float, limit_se
     done = threading.Event()
 
     def watch() -> None:
-        if done.wait(min(warn_seconds, limit_seconds)):
+        first_seconds = min(warn_seconds, limit_seconds)
+        if done.wait(first_seconds):
             return
         logger.warning(
-            "ProcessPoolExecutor shutdown still waits after %.1f s for workers %s", warn_seconds, _alive(processes)
+            "ProcessPoolExecutor shutdown still waits after %.1f s for workers %s", first_seconds, _alive(processes)
         )
         if done.wait(max(0.0, limit_seconds - warn_seconds)):
             return
@@ -101,7 +103,11 @@ def bounded_shutdown(pool: ProcessPoolExecutor, *, warn_seconds: float, limit_se
         _free_manager(manager, results)
 
     watcher = threading.Thread(target=watch, name="candelabra-shutdown-watch", daemon=True)
-    watcher.start()
+    try:
+        watcher.start()
+    except RuntimeError:
+        yield
+        return
     try:
         yield
     finally:
@@ -114,9 +120,11 @@ def _alive(processes: Iterable[BaseProcess]) -> list[int | None]:
 
 
 def _kill(processes: Iterable[BaseProcess]) -> None:
-    for process in processes:
+    # The id of a process that has ended may belong to another one by now.
+    living = [process for process in processes if not connection.wait([process.sentinel], timeout=0)]
+    for process in living:
         process.kill()
-    for process in processes:
+    for process in living:
         connection.wait([process.sentinel], timeout=_JOIN_SECONDS)
 
 

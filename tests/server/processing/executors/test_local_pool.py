@@ -139,4 +139,17 @@ def test_a_pool_whose_internals_are_unknown_is_still_shut_down():
     assert bare.calls == [{"wait": False, "cancel_futures": True}]
     assert worker_processes(bare) == []
     with bounded_shutdown(bare, warn_seconds=0, limit_seconds=0):
-        run_until(lambda: threading.active_count() >= 1)
+        bare.shutdown(wait=True)
+    assert bare.calls[1:] == [{"wait": True}]
+
+
+def test_a_shutdown_where_no_thread_can_be_started_is_not_watched(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    pool = create_pool(1)
+    with monkeypatch.context() as ending:
+        ending.setattr(threading.Thread, "start", refuse)
+        with bounded_shutdown(pool, warn_seconds=0, limit_seconds=0):
+            pool.shutdown(wait=True)
+    assert is_broken(pool)
