@@ -88,18 +88,6 @@ def test_nothing_is_left_running_when_it_is_killed(store):
         run_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
 
 
-def test_a_job_that_runs_at_sigterm_is_finished(store):
-    with serving_command("--store", str(store)) as server, grpc.insecure_channel(server.address) as channel:
-        call = ProcessingServiceStub(channel).Process(job("*", "close"), timeout=60)
-        first = next(call)
-        server.process.terminate()
-        rest = list(call)
-        status, _, _ = server.stop()
-    assert first.symbols_total == 2
-    assert len(rest) == 1
-    assert status == 0
-
-
 def test_an_empty_store_is_served_with_a_hint(tmp_path):
     with serving_command("--store", str(tmp_path / "none")) as server:
         with pytest.raises(grpc.RpcError) as caught:
