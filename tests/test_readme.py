@@ -16,15 +16,16 @@ import talib
 from candelabra_server.candles.arrow_store import ArrowCandleRepository
 from candelabra_server.domain.date_range import DateRange
 from support.command import BIN, serving_command
+from support.prices import write_prices
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-RUN, SERVE, PLOT, JOB, MISTAKE, LOOK, COMMAND, IMPORT, DEVELOP = (
+RUN, SERVE, PLOT, JOB, MISTAKE, LOOK, COMMAND, OWN, DEVELOP = (
     text.strip() for language, text in BLOCKS if language == "sh"
 )
 CLIENT_PROGRAM, ENGINE_PROGRAM = (text for language, text in BLOCKS if language == "python")
-_PICTURE, RUN_OUTPUT, CLIENT_OUTPUT, MISTAKE_OUTPUT, MISTAKES_OUTPUT, *_ = (
+_PICTURE, RUN_OUTPUT, CLIENT_OUTPUT, MISTAKE_OUTPUT, MISTAKES_OUTPUT, OWN_OUTPUT = (
     text for language, text in BLOCKS if language == "text"
 )
 MAKES_OWN = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
@@ -148,15 +149,13 @@ def test_the_mistakes_in_a_formula_are_printed_as_shown(folder, address):
     assert lines(output)[: len(lines(MISTAKES_OUTPUT))] == lines(MISTAKES_OUTPUT)
 
 
-@pytest.mark.parametrize("line", IMPORT.splitlines())
-def test_the_import_lines_import(line, tmp_path):
-    (tmp_path / "prices").mkdir()
-    (tmp_path / "prices/NVDA.csv").write_text(
-        "Date,Open,High,Low,Close,Adj Close,Volume\n"
-        "2024-01-02,49.24,49.30,47.60,48.17,48.14,411254000\n"
-        "2024-01-03,47.49,48.18,47.32,47.57,47.54,320896000\n"
-    )
-    assert "imported 2 candles of 1 symbol" in run(line, tmp_path)
+def test_ones_own_candles_are_imported_served_processed_and_drawn_as_shown(tmp_path):
+    write_prices(tmp_path)
+    socket = f"unix:{tmp_path}/s"
+    output = run(OWN, tmp_path, CANDELABRA_LISTEN=socket, CANDELABRA_SERVER=socket, CANDELABRA_WORKERS="2")
+    shown = OWN_OUTPUT.replace(DOCUMENTED_ADDRESS, socket)
+    assert sorted(lines(without_seconds(output))) == sorted(lines(without_seconds(shown)))
+    assert (tmp_path / "nvda.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_settings_are_those_of_the_command(folder):
@@ -186,4 +185,4 @@ def test_every_page_that_is_linked_is_there():
 
 def test_every_block_has_its_test():
     assert {language for language, _ in BLOCKS} == {"sh", "python", "text"}
-    assert len(BLOCKS) == 9 + 2 + 5
+    assert len(BLOCKS) == 9 + 2 + 6

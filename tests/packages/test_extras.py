@@ -3,13 +3,20 @@
 Once with every library at exactly the oldest version that pyproject admits, once with the newest of everything.
 """
 
+import os
+import re
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from support.command import serving_command
 from support.environments import clean_variables, new_environment
+from support.prices import write_prices
 from support.requirements import ALL_EXTRAS, floors_of
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 pytestmark = [pytest.mark.packages, pytest.mark.timeout(400)]
 
@@ -56,3 +63,23 @@ def test_a_picture_is_drawn(environment, address, name, beginning):
     drawn = (environment.folder / name).read_bytes()
     assert drawn[:20].lower().startswith(beginning.lower())
     assert len(drawn) > 10_000
+
+
+def test_the_readmes_own_session_runs_in_a_new_environment(environment, tmp_path):
+    (session,) = re.findall(
+        r"^```sh\n(candelabra-server import .*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL
+    )
+    write_prices(tmp_path)
+    variables = clean_variables() | {
+        "PATH": f"{environment.bin}{os.pathsep}{os.environ['PATH']}",
+        "CANDELABRA_LISTEN": f"unix:{tmp_path}/s",
+        "CANDELABRA_SERVER": f"unix:{tmp_path}/s",
+    }
+    finished = subprocess.run(
+        ["/bin/bash", "-ec", session],
+        cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert "imported 129 candles of 1 symbol" in finished.stdout
+    assert "2024-06-28  78.5500" in finished.stdout
+    assert (tmp_path / "nvda.png").stat().st_size > 10_000
