@@ -209,8 +209,10 @@ class Dispatcher:
             if dead and suspected:
                 logger.error("a worker died and its pool did not notice: ending the pool")
                 self._is_broken = True
-                await self._pool.break_up()
-                self._begin_recovery()
+                try:
+                    await self._pool.break_up()
+                finally:  # also when the last job ends meanwhile and this watch with it
+                    self._begin_recovery()
             suspected = dead and not suspected
 
 
