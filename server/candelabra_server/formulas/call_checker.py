@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from candelabra_server.formulas.catalogue import FUNCTIONS, KNOWN_FIELDS, Function, SettingParameter
 from candelabra_server.formulas.graph import Graph, Node
 from candelabra_server.formulas.nodes import Argument, Call, ColumnKind, Expression, Name
+from candelabra_server.formulas.operations import ALL_HISTORY
 from candelabra_server.formulas.problems import ProblemLog, Span, quoted
 from candelabra_server.formulas.settings import SettingRules, find_fault
 from candelabra_server.formulas.values import Bundle, Series, Value
@@ -80,7 +81,7 @@ class CallChecker:
     def checked(self, node: Node, span: Span) -> Node:
         """The node, once its warm-up is known to be within the limit."""
         limit = self._rules.limits.max_warm_up_candles
-        if node.warm_up > limit:
+        if limit < node.warm_up < ALL_HISTORY:
             message = f"needs {node.warm_up} candles of warm-up; the limit is {limit}"
             self._problems.add("WARM_UP_TOO_LONG", message, span)
         return node

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from candelabra_server.formulas.operations import CONSTANT, FIELD, OPERATIONS, OUTPUT, Operation, Setting
+from candelabra_server.formulas.operations import (
+    ALIGN,
+    ALL_HISTORY,
+    CONSTANT,
+    FIELD,
+    OPERATIONS,
+    OUTPUT,
+    Exactness,
+    Operation,
+    Setting,
+)
 
-__all__ = ["Graph", "GraphTooLargeError", "Node"]
+__all__ = ["OWN", "Graph", "GraphTooLargeError", "Node", "Source"]
+
+
+class Source(NamedTuple):
+    """Whose candles a value has one row for; empty is what the job itself runs over."""
+
+    symbol: str
+    timeframe: str
+
+
+OWN = Source("", "")
+"""The job's symbol in the job's timeframe."""
 
 
 class GraphTooLargeError(Exception):
@@ -25,16 +47,21 @@ class Node:
         operation: what it does with its inputs.
         inputs: what it is computed from.
         settings: constants of the operation.
-        warm_up: candles before a row that its value needs, all the way down to the fields.
+        source: whose candles its rows are; None for a constant, which fits any.
+        warm_up: candles of the source before a row that its value needs, all the way down to the fields; ALL_HISTORY
+            where it needs every one.
         look_ahead: candles after a row that its value needs, likewise.
+        exactness: how far its value may depend on where the candles begin, given the warm-up.
     """
 
     index: int
     operation: Operation
     inputs: tuple[Node, ...]
     settings: tuple[Setting, ...]
+    source: Source | None
     warm_up: int
     look_ahead: int
+    exactness: Exactness
 
     @property
     def constant(self) -> float | None:
@@ -58,13 +85,26 @@ class Graph:
         """A number."""
         return self._intern(CONSTANT, (), (float(value),))
 
-    def field(self, name: str) -> Node:
+    def field(self, name: str, source: Source = OWN) -> Node:
         """A candle field."""
-        return self._intern(FIELD, (), (name,))
+        return self._intern(FIELD, (), (name, *source), source)
+
+    def align(self, node: Node, source: Source, *, candles: int) -> Node:
+        """The node's value for every row of another source: that of its last candle that has closed by then.
+
+        Args:
+            node: a value over candles of its own source.
+            source: whose rows the result has.
+            candles: how many candles of the new source one of the node's can span at most; 0 for another symbol,
+                whose candles are loaded by themselves.
+        """
+        if node.source is None or node.source == source:
+            return node
+        return self._intern(ALIGN, (node,), (*source, candles), source)
 
     def output(self, bundle: Node, index: int) -> Node:
         """One column of an operation that gives several."""
-        return self._intern(OUTPUT, (bundle,), (index,))
+        return self._intern(OUTPUT, (bundle,), (index,), bundle.source)
 
     def apply(self, operation_name: str, *inputs: Node, settings: Sequence[Setting] = ()) -> Node:
         """An operation by its name in OPERATIONS.
@@ -80,9 +120,16 @@ class Graph:
                     return self.constant(operation.kernel(*np.array(values, dtype=np.float64)[:, np.newaxis])[0])
         if operation.commutative:
             inputs = tuple(sorted(inputs, key=lambda node: node.index))
-        return self._intern(operation, inputs, tuple(settings))
+        source = next((node.source for node in inputs if node.source is not None), OWN)
+        return self._intern(operation, inputs, tuple(settings), source)
 
-    def _intern(self, operation: Operation, inputs: tuple[Node, ...], settings: tuple[Setting, ...]) -> Node:
+    def _intern(
+        self,
+        operation: Operation,
+        inputs: tuple[Node, ...],
+        settings: tuple[Setting, ...],
+        source: Source | None = None,
+    ) -> Node:
         # By representation: 0.0 and -0.0 are different, NaN is itself.
         key = (operation.name, tuple(node.index for node in inputs), repr(settings))
         if found := self._nodes.get(key):
@@ -92,13 +139,20 @@ class Graph:
         elif len(self._nodes) - self._constants >= self._max_nodes:
             raise GraphTooLargeError
         own = operation.warm_up(*settings)
+        below = max((node.warm_up for node in inputs), default=0)
+        ahead = max((node.look_ahead for node in inputs), default=0)
+        if operation is ALIGN:
+            scale = int(settings[-1])
+            below, ahead = (below + 2) * scale, ahead * scale
         node = Node(
             index=len(self._nodes),
             operation=operation,
             inputs=inputs,
             settings=settings,
-            warm_up=max(0, max((node.warm_up for node in inputs), default=0) + own),
-            look_ahead=max(0, max((node.look_ahead for node in inputs), default=0) - min(own, 0)),
+            source=source,
+            warm_up=min(max(0, below + own), ALL_HISTORY),
+            look_ahead=max(0, ahead - min(own, 0)),
+            exactness=max((operation.exactness, *(node.exactness for node in inputs))),
         )
         self._nodes[key] = node
         return node

@@ -46,10 +46,10 @@ def _fraction(parameter: SettingParameter, value: float) -> Fault:
 
 
 def _window(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
-    if not parameter.minimum <= value <= rules.limits.max_window:
-        return Fault(
-            "WINDOW_OUT_OF_RANGE", f"must be from {parameter.minimum} to {rules.limits.max_window}, not {value:.0f}"
-        )
+    least = 1 if parameter.minimum is None else parameter.minimum
+    most = rules.limits.max_window if parameter.maximum is None else min(rules.limits.max_window, parameter.maximum)
+    if not least <= value <= most:
+        return Fault("WINDOW_OUT_OF_RANGE", f"must be from {least:g} to {most:.0f}, not {value:.0f}")
     return None
 
 
@@ -75,8 +75,14 @@ def _qlib_shift(parameter: SettingParameter, value: float, rules: SettingRules) 
     return _shift(parameter, value, rules)
 
 
-def _any(_parameter: SettingParameter, _value: float, _rules: SettingRules) -> Fault | None:
-    return None
+def _within(parameter: SettingParameter, value: float, _rules: SettingRules) -> Fault | None:
+    low, high = parameter.minimum, parameter.maximum
+    if (low is None or value >= low) and (high is None or value <= high):
+        return None
+    if low is not None and high is not None:
+        return Fault("SETTING_OUT_OF_RANGE", f"must be from {low:g} to {high:g}, not {value:g}")
+    bound = f"{low:g} or more" if high is None else f"{high:g} or less"
+    return Fault("SETTING_OUT_OF_RANGE", f"must be {bound}, not {value:g}")
 
 
 _CHECKS: dict[SettingKind, Callable[[SettingParameter, float, SettingRules], Fault | None]] = {
@@ -84,5 +90,6 @@ _CHECKS: dict[SettingKind, Callable[[SettingParameter, float, SettingRules], Fau
     SettingKind.QLIB_WINDOW: _qlib_window,
     SettingKind.SHIFT: _shift,
     SettingKind.QLIB_SHIFT: _qlib_shift,
-    SettingKind.FACTOR: _any,
+    SettingKind.WHOLE: _within,
+    SettingKind.FACTOR: _within,
 }

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from candelabra_server.formulas.graph import Graph, Node
 from candelabra_server.formulas.nodes import ColumnKind
 
 __all__ = ["Build", "Family", "Function", "SettingKind", "SettingParameter", "kernel", "setting_text"]
 
-Build = Callable[[Graph, tuple[Node, ...], tuple[float, ...]], tuple[Node, ...]]
-"""Makes the nodes of a call from its inputs and settings, one node an output."""
+Build = Callable[[Graph, tuple[Node, ...], tuple[Any, ...]], tuple[Node, ...]]
+"""Makes the nodes of a call from its inputs and settings (numbers, or texts of a CHOICE), one node an output."""
 
 
 class Family(Enum):
     """Whose spelling and semantics a function has."""
 
     LANGUAGE = "Language"
-    """Parts of the language that look like functions."""
+    """Parts of the language that look like functions, and functions of one row."""
     TECHNICAL = "Technical analysis"
     """Lower case; a window that is not full gives NaN."""
+    SIGNAL = "Signals and state"
+    """Lower case; conditions, and what has happened since."""
+    TALIB = "TA-Lib"
+    """The rest of TA-Lib's catalogue, lower case."""
     QLIB = "Qlib"
     """Qlib's spelling; missing values are skipped, a window needs one value."""
 
@@ -30,15 +35,17 @@ class SettingKind(Enum):
     """What a constant argument may be."""
 
     WINDOW = "candles, whole, 1 or more"
-    QLIB_WINDOW = "candles, whole, 1 or more; 0 (all history) is not available yet"
+    QLIB_WINDOW = "candles, whole, 1 or more; 0 is all history"
     SHIFT = "candles, whole; negative looks ahead"
-    QLIB_SHIFT = "candles, whole; negative looks ahead; 0 (the first value) is not available yet"
+    QLIB_SHIFT = "candles, whole; negative looks ahead; 0 is the first value"
+    WHOLE = "a whole number"
     FACTOR = "any finite number"
+    CHOICE = "a text, one of a few"
 
     @property
     def whole(self) -> bool:
         """Whether only whole numbers will do."""
-        return self is not SettingKind.FACTOR
+        return self not in {SettingKind.FACTOR, SettingKind.CHOICE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +56,17 @@ class SettingParameter:
         name: for named arguments.
         kind: what it may be.
         default: the value where it is left out; None where it must be given.
-        minimum: smallest value of a window.
+        minimum: smallest value; None where there is no bound beyond the kind's own.
+        maximum: largest value, likewise.
+        choices: the texts that a CHOICE may be.
     """
 
     name: str
     kind: SettingKind = SettingKind.WINDOW
-    default: float | None = None
-    minimum: int = 1
+    default: float | str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +82,11 @@ class Function:
         outputs: names of its columns, or one empty name.
         kind: of its values; None where `kind_from` decides.
         kind_from: inputs that must all be signals for the result to be one, where `kind` is None.
+        conditions: inputs that must be signals.
         unknown_is_false: a signal that is given as input counts as 0 where it is unknown.
         build: see Build.
+        qlib_build: the same with Qlib's defects, for formulas with `compat=qlib`; None where `build` serves both.
+        warning: what someone who writes it should know; empty where there is nothing.
         warm_up: the rule in words.
         summary: one line on what it gives.
         source: where the definition is from.
@@ -86,8 +100,11 @@ class Function:
     outputs: tuple[str, ...] = ("",)
     kind: ColumnKind | None = ColumnKind.NUMBER
     kind_from: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
     unknown_is_false: bool = False
     build: Build
+    qlib_build: Build | None = None
+    warning: str = ""
     warm_up: str
     summary: str
     source: str
@@ -101,13 +118,16 @@ class Function:
 
 def setting_text(setting: SettingParameter) -> str:
     """`name`, or `name=default`."""
-    return setting.name if setting.default is None else f"{setting.name}={setting.default:g}"
+    if setting.default is None:
+        return setting.name
+    default = f'"{setting.default}"' if isinstance(setting.default, str) else f"{setting.default:g}"
+    return f"{setting.name}={default}"
 
 
 def kernel(operation_name: str) -> Build:
     """A call that is one node: the inputs go in as they are, the settings too (whole ones as int)."""
 
-    def build(graph: Graph, inputs: tuple[Node, ...], settings: tuple[float, ...]) -> tuple[Node, ...]:
+    def build(graph: Graph, inputs: tuple[Node, ...], settings: tuple[Any, ...]) -> tuple[Node, ...]:
         return (graph.apply(operation_name, *inputs, settings=settings),)
 
     return build

@@ -18,7 +18,7 @@ _FULL_WINDOW = "period - 1"
 _WEIGHT = "until earlier candles weigh less than 1e-14"
 
 
-def _period(default: int, minimum: int = 1) -> tuple[SettingParameter, ...]:
+def _period(default: int, minimum: int | None = None) -> tuple[SettingParameter, ...]:
     return (SettingParameter(name="period", default=default, minimum=minimum),)
 
 
@@ -64,7 +64,9 @@ def _cross_under(graph: Graph, inputs: tuple[Node, ...], settings: tuple[float, 
     return _cross(graph, inputs[::-1], settings)
 
 
-def _series(name: str, operation: str, default: int, summary: str, source: str, *, minimum: int = 1) -> Function:
+def _series(
+    name: str, operation: str, default: int, summary: str, source: str, *, minimum: int | None = None
+) -> Function:
     """A function of one series and one period whose value needs that window and nothing else."""
     return Function(
         name=name,
