@@ -20,10 +20,11 @@ class Fault(NamedTuple):
 
 
 class SettingRules(NamedTuple):
-    """What the job and the server allow."""
+    """What the job and the server allow, and whether Qlib's operators have Qlib's defects too (`compat=qlib`)."""
 
     limits: FormulaLimits
-    allow_lookahead: bool
+    allow_lookahead: bool = False
+    qlib_defects: bool = False
 
 
 def find_fault(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:

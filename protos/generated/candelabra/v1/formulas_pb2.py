@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x61ndelabra/v1/formulas.proto\x12\rcandelabra.v1\")\n\x07\x46ormula\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nexpression\x18\x02 \x01(\tBP\n\x11\x63om.candelabra.v1B\rFormulasProtoP\x01Z\x1a\x63\x61ndelabra/v1;candelabrav1\xaa\x02\rCandelabra.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x61ndelabra/v1/formulas.proto\x12\rcandelabra.v1\"v\n\x07\x46ormula\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nexpression\x18\x02 \x01(\t\x12\x33\n\rcompatibility\x18\x03 \x01(\x0e\x32\x1c.candelabra.v1.Compatibility\x12\x16\n\x0e\x66loat32_fields\x18\x04 \x01(\x08\"\xb2\x02\n\x0cSavedFormula\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x12\n\nexpression\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x37\n\nparameters\x18\x06 \x03(\x0b\x32#.candelabra.v1.ParameterDeclaration\x12\x33\n\rcompatibility\x18\x07 \x01(\x0e\x32\x1c.candelabra.v1.Compatibility\x12\x16\n\x0e\x66loat32_fields\x18\x08 \x01(\x08\x12\x1a\n\x12\x63reate_time_micros\x18\t \x01(\x03\x12\x1a\n\x12update_time_micros\x18\n \x01(\x03\x12\x10\n\x08\x62uilt_in\x18\x0b \x01(\x08\"\xab\x01\n\x14ParameterDeclaration\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\rdefault_value\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07minimum\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x07maximum\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x10\n\x0e_default_valueB\n\n\x08_minimumB\n\n\x08_maximum\"D\n\x14\x43reateFormulaRequest\x12,\n\x07\x66ormula\x18\x01 \x01(\x0b\x32\x1b.candelabra.v1.SavedFormula\"E\n\x15\x43reateFormulaResponse\x12,\n\x07\x66ormula\x18\x01 \x01(\x0b\x32\x1b.candelabra.v1.SavedFormula\"\x1f\n\x11GetFormulaRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x12GetFormulaResponse\x12,\n\x07\x66ormula\x18\x01 \x01(\x0b\x32\x1b.candelabra.v1.SavedFormula\"M\n\x13ListFormulasRequest\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x14ListFormulasResponse\x12-\n\x08\x66ormulas\x18\x01 \x03(\x0b\x32\x1b.candelabra.v1.SavedFormula\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"D\n\x14UpdateFormulaRequest\x12,\n\x07\x66ormula\x18\x01 \x01(\x0b\x32\x1b.candelabra.v1.SavedFormula\"E\n\x15UpdateFormulaResponse\x12,\n\x07\x66ormula\x18\x01 \x01(\x0b\x32\x1b.candelabra.v1.SavedFormula\"0\n\x14\x44\x65leteFormulaRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x17\n\x15\x44\x65leteFormulaResponse\"\xe5\x01\n\x13\x43heckFormulaRequest\x12\'\n\x07\x66ormula\x18\x01 \x01(\x0b\x32\x16.candelabra.v1.Formula\x12\x46\n\nparameters\x18\x02 \x03(\x0b\x32\x32.candelabra.v1.CheckFormulaRequest.ParametersEntry\x12\x11\n\ttimeframe\x18\x03 \x01(\t\x12\x17\n\x0f\x61llow_lookahead\x18\x04 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x97\x01\n\x14\x43heckFormulaResponse\x12/\n\x08problems\x18\x01 \x03(\x0b\x32\x1d.candelabra.v1.FormulaProblem\x12\x32\n\x07\x66ormula\x18\x02 \x01(\x0b\x32!.candelabra.v1.FormulaDescription\x12\x1a\n\x12missing_parameters\x18\x03 \x03(\t\"\xa7\x01\n\x0e\x46ormulaProblem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\x05\x12\x0e\n\x06length\x18\x05 \x01(\x05\x12\x13\n\x0bsource_line\x18\x06 \x01(\t\x12\x12\n\nsuggestion\x18\x07 \x01(\t\x12\x11\n\tsignature\x18\x08 \x01(\t\x12\x0c\n\x04text\x18\t \x01(\t\"\xb0\x02\n\x12\x46ormulaDescription\x12-\n\x07outputs\x18\x01 \x03(\x0b\x32\x1c.candelabra.v1.FormulaOutput\x12/\n\nparameters\x18\x02 \x03(\x0b\x32\x1b.candelabra.v1.ParameterUse\x12\'\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x17.candelabra.v1.FieldUse\x12\'\n\x08warm_ups\x18\x04 \x03(\x0b\x32\x15.candelabra.v1.WarmUp\x12\'\n\x05nodes\x18\x05 \x03(\x0b\x32\x18.candelabra.v1.GraphNode\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12\x16\n\x0esaved_formulas\x18\x07 \x03(\t\x12\x15\n\rnanos_per_row\x18\x08 \x01(\x01\"\xcd\x01\n\rFormulaOutput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.candelabra.v1.ColumnKind\x12\x17\n\x0fwarm_up_candles\x18\x03 \x01(\x03\x12\x15\n\rwhole_history\x18\x04 \x01(\x08\x12\x1a\n\x12look_ahead_candles\x18\x05 \x01(\x03\x12+\n\texactness\x18\x06 \x01(\x0e\x32\x18.candelabra.v1.Exactness\x12\x0c\n\x04node\x18\x07 \x01(\x05\"M\n\x0cParameterUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x0c\n\x04used\x18\x04 \x01(\x08\";\n\x08\x46ieldUse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06symbol\x18\x02 \x01(\t\x12\x11\n\ttimeframe\x18\x03 \x01(\t\"S\n\x06WarmUp\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x11\n\ttimeframe\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ndles\x18\x03 \x01(\x03\x12\x15\n\rwhole_history\x18\x04 \x01(\x08\"\xb8\x01\n\tGraphNode\x12\x11\n\toperation\x18\x01 \x01(\t\x12\x10\n\x08settings\x18\x02 \x03(\t\x12\x0e\n\x06inputs\x18\x03 \x03(\x05\x12\x0c\n\x04uses\x18\x04 \x01(\x05\x12\x17\n\x0fwarm_up_candles\x18\x05 \x01(\x03\x12\x15\n\rwhole_history\x18\x06 \x01(\x08\x12\x0e\n\x06symbol\x18\x07 \x01(\t\x12\x11\n\ttimeframe\x18\x08 \x01(\t\x12\x15\n\rnanos_per_row\x18\t \x01(\x01\"7\n\x14ListFunctionsRequest\x12\x0f\n\x07pattern\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\"N\n\x15ListFunctionsResponse\x12\x35\n\tfunctions\x18\x01 \x03(\x0b\x32\".candelabra.v1.FunctionDescription\"\xa3\x02\n\x13\x46unctionDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\t\x12,\n\x06inputs\x18\x04 \x03(\x0b\x32\x1c.candelabra.v1.FunctionInput\x12\x30\n\x08settings\x18\x05 \x03(\x0b\x32\x1e.candelabra.v1.FunctionSetting\x12\x0f\n\x07outputs\x18\x06 \x03(\t\x12\'\n\x04kind\x18\x07 \x01(\x0e\x32\x19.candelabra.v1.ColumnKind\x12\x0f\n\x07warm_up\x18\x08 \x01(\t\x12\x0f\n\x07summary\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12\x0f\n\x07warning\x18\x0b \x01(\t\"G\n\rFunctionInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rimplied_field\x18\x02 \x01(\t\x12\x11\n\tcondition\x18\x03 \x01(\x08\"\x99\x01\n\x0f\x46unctionSetting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x15\n\rdefault_value\x18\x03 \x01(\t\x12\x14\n\x07minimum\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07\x63hoices\x18\x06 \x03(\tB\n\n\x08_minimumB\n\n\x08_maximum*F\n\rCompatibility\x12\x1d\n\x19\x43OMPATIBILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43OMPATIBILITY_QLIB\x10\x01*Y\n\nColumnKind\x12\x1b\n\x17\x43OLUMN_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43OLUMN_KIND_NUMBER\x10\x01\x12\x16\n\x12\x43OLUMN_KIND_SIGNAL\x10\x02*P\n\tExactness\x12\x19\n\x15\x45XACTNESS_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45XACTNESS_EXACT\x10\x01\x12\x13\n\x0f\x45XACTNESS_CLOSE\x10\x02\x32\x85\x05\n\x0e\x46ormulaService\x12Z\n\rCreateFormula\x12#.candelabra.v1.CreateFormulaRequest\x1a$.candelabra.v1.CreateFormulaResponse\x12Q\n\nGetFormula\x12 .candelabra.v1.GetFormulaRequest\x1a!.candelabra.v1.GetFormulaResponse\x12W\n\x0cListFormulas\x12\".candelabra.v1.ListFormulasRequest\x1a#.candelabra.v1.ListFormulasResponse\x12Z\n\rUpdateFormula\x12#.candelabra.v1.UpdateFormulaRequest\x1a$.candelabra.v1.UpdateFormulaResponse\x12Z\n\rDeleteFormula\x12#.candelabra.v1.DeleteFormulaRequest\x1a$.candelabra.v1.DeleteFormulaResponse\x12W\n\x0c\x43heckFormula\x12\".candelabra.v1.CheckFormulaRequest\x1a#.candelabra.v1.CheckFormulaResponse\x12Z\n\rListFunctions\x12#.candelabra.v1.ListFunctionsRequest\x1a$.candelabra.v1.ListFunctionsResponseBP\n\x11\x63om.candelabra.v1B\rFormulasProtoP\x01Z\x1a\x63\x61ndelabra/v1;candelabrav1\xaa\x02\rCandelabra.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,6 +32,70 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'candelabra.v1.formulas_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\021com.candelabra.v1B\rFormulasProtoP\001Z\032candelabra/v1;candelabrav1\252\002\rCandelabra.V1'
+  _globals['_CHECKFORMULAREQUEST_PARAMETERSENTRY']._loaded_options = None
+  _globals['_CHECKFORMULAREQUEST_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_COMPATIBILITY']._serialized_start=3426
+  _globals['_COMPATIBILITY']._serialized_end=3496
+  _globals['_COLUMNKIND']._serialized_start=3498
+  _globals['_COLUMNKIND']._serialized_end=3587
+  _globals['_EXACTNESS']._serialized_start=3589
+  _globals['_EXACTNESS']._serialized_end=3669
   _globals['_FORMULA']._serialized_start=47
-  _globals['_FORMULA']._serialized_end=88
+  _globals['_FORMULA']._serialized_end=165
+  _globals['_SAVEDFORMULA']._serialized_start=168
+  _globals['_SAVEDFORMULA']._serialized_end=474
+  _globals['_PARAMETERDECLARATION']._serialized_start=477
+  _globals['_PARAMETERDECLARATION']._serialized_end=648
+  _globals['_CREATEFORMULAREQUEST']._serialized_start=650
+  _globals['_CREATEFORMULAREQUEST']._serialized_end=718
+  _globals['_CREATEFORMULARESPONSE']._serialized_start=720
+  _globals['_CREATEFORMULARESPONSE']._serialized_end=789
+  _globals['_GETFORMULAREQUEST']._serialized_start=791
+  _globals['_GETFORMULAREQUEST']._serialized_end=822
+  _globals['_GETFORMULARESPONSE']._serialized_start=824
+  _globals['_GETFORMULARESPONSE']._serialized_end=890
+  _globals['_LISTFORMULASREQUEST']._serialized_start=892
+  _globals['_LISTFORMULASREQUEST']._serialized_end=969
+  _globals['_LISTFORMULASRESPONSE']._serialized_start=971
+  _globals['_LISTFORMULASRESPONSE']._serialized_end=1065
+  _globals['_UPDATEFORMULAREQUEST']._serialized_start=1067
+  _globals['_UPDATEFORMULAREQUEST']._serialized_end=1135
+  _globals['_UPDATEFORMULARESPONSE']._serialized_start=1137
+  _globals['_UPDATEFORMULARESPONSE']._serialized_end=1206
+  _globals['_DELETEFORMULAREQUEST']._serialized_start=1208
+  _globals['_DELETEFORMULAREQUEST']._serialized_end=1256
+  _globals['_DELETEFORMULARESPONSE']._serialized_start=1258
+  _globals['_DELETEFORMULARESPONSE']._serialized_end=1281
+  _globals['_CHECKFORMULAREQUEST']._serialized_start=1284
+  _globals['_CHECKFORMULAREQUEST']._serialized_end=1513
+  _globals['_CHECKFORMULAREQUEST_PARAMETERSENTRY']._serialized_start=1464
+  _globals['_CHECKFORMULAREQUEST_PARAMETERSENTRY']._serialized_end=1513
+  _globals['_CHECKFORMULARESPONSE']._serialized_start=1516
+  _globals['_CHECKFORMULARESPONSE']._serialized_end=1667
+  _globals['_FORMULAPROBLEM']._serialized_start=1670
+  _globals['_FORMULAPROBLEM']._serialized_end=1837
+  _globals['_FORMULADESCRIPTION']._serialized_start=1840
+  _globals['_FORMULADESCRIPTION']._serialized_end=2144
+  _globals['_FORMULAOUTPUT']._serialized_start=2147
+  _globals['_FORMULAOUTPUT']._serialized_end=2352
+  _globals['_PARAMETERUSE']._serialized_start=2354
+  _globals['_PARAMETERUSE']._serialized_end=2431
+  _globals['_FIELDUSE']._serialized_start=2433
+  _globals['_FIELDUSE']._serialized_end=2492
+  _globals['_WARMUP']._serialized_start=2494
+  _globals['_WARMUP']._serialized_end=2577
+  _globals['_GRAPHNODE']._serialized_start=2580
+  _globals['_GRAPHNODE']._serialized_end=2764
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=2766
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=2821
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=2823
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=2901
+  _globals['_FUNCTIONDESCRIPTION']._serialized_start=2904
+  _globals['_FUNCTIONDESCRIPTION']._serialized_end=3195
+  _globals['_FUNCTIONINPUT']._serialized_start=3197
+  _globals['_FUNCTIONINPUT']._serialized_end=3268
+  _globals['_FUNCTIONSETTING']._serialized_start=3271
+  _globals['_FUNCTIONSETTING']._serialized_end=3424
+  _globals['_FORMULASERVICE']._serialized_start=3672
+  _globals['_FORMULASERVICE']._serialized_end=4317
 # @@protoc_insertion_point(module_scope)

@@ -13,18 +13,9 @@ class Precision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PRECISION_UNSPECIFIED: _ClassVar[Precision]
     PRECISION_FLOAT64: _ClassVar[Precision]
     PRECISION_FLOAT32: _ClassVar[Precision]
-
-class ColumnKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    COLUMN_KIND_UNSPECIFIED: _ClassVar[ColumnKind]
-    COLUMN_KIND_NUMBER: _ClassVar[ColumnKind]
-    COLUMN_KIND_SIGNAL: _ClassVar[ColumnKind]
 PRECISION_UNSPECIFIED: Precision
 PRECISION_FLOAT64: Precision
 PRECISION_FLOAT32: Precision
-COLUMN_KIND_UNSPECIFIED: ColumnKind
-COLUMN_KIND_NUMBER: ColumnKind
-COLUMN_KIND_SIGNAL: ColumnKind
 
 class ProcessingJob(_message.Message):
     __slots__ = ("job_id", "symbols", "timeframe", "date_range", "formula", "parameters", "output", "options")
@@ -116,10 +107,10 @@ class Column(_message.Message):
     VALUES_FIELD_NUMBER: _ClassVar[int]
     VALUES_F32_FIELD_NUMBER: _ClassVar[int]
     name: str
-    kind: ColumnKind
+    kind: _formulas_pb2.ColumnKind
     values: _containers.RepeatedScalarFieldContainer[float]
     values_f32: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ColumnKind, str]] = ..., values: _Optional[_Iterable[float]] = ..., values_f32: _Optional[_Iterable[float]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_formulas_pb2.ColumnKind, str]] = ..., values: _Optional[_Iterable[float]] = ..., values_f32: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class SymbolError(_message.Message):
     __slots__ = ("reason", "message", "metadata")
@@ -157,14 +148,30 @@ class ResultInfo(_message.Message):
     def __init__(self, candles_read: _Optional[int] = ..., warm_up_candles_used: _Optional[int] = ..., columns: _Optional[_Iterable[_Union[ColumnInfo, _Mapping]]] = ..., load_micros: _Optional[int] = ..., compute_micros: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ColumnInfo(_message.Message):
-    __slots__ = ("name", "first_valid_row", "nan_count")
+    __slots__ = ("name", "first_valid_row", "nan_count", "nan_reasons")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FIRST_VALID_ROW_FIELD_NUMBER: _ClassVar[int]
     NAN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NAN_REASONS_FIELD_NUMBER: _ClassVar[int]
     name: str
     first_valid_row: int
     nan_count: int
-    def __init__(self, name: _Optional[str] = ..., first_valid_row: _Optional[int] = ..., nan_count: _Optional[int] = ...) -> None: ...
+    nan_reasons: NanReasons
+    def __init__(self, name: _Optional[str] = ..., first_valid_row: _Optional[int] = ..., nan_count: _Optional[int] = ..., nan_reasons: _Optional[_Union[NanReasons, _Mapping]] = ...) -> None: ...
+
+class NanReasons(_message.Message):
+    __slots__ = ("warm_up", "missing_input", "division_by_zero", "flat_window", "domain_error")
+    WARM_UP_FIELD_NUMBER: _ClassVar[int]
+    MISSING_INPUT_FIELD_NUMBER: _ClassVar[int]
+    DIVISION_BY_ZERO_FIELD_NUMBER: _ClassVar[int]
+    FLAT_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_ERROR_FIELD_NUMBER: _ClassVar[int]
+    warm_up: int
+    missing_input: int
+    division_by_zero: int
+    flat_window: int
+    domain_error: int
+    def __init__(self, warm_up: _Optional[int] = ..., missing_input: _Optional[int] = ..., division_by_zero: _Optional[int] = ..., flat_window: _Optional[int] = ..., domain_error: _Optional[int] = ...) -> None: ...
 
 class GetServerInfoRequest(_message.Message):
     __slots__ = ()
@@ -195,3 +202,51 @@ class StoredTimeframe(_message.Message):
     timeframe: str
     symbol_count: int
     def __init__(self, timeframe: _Optional[str] = ..., symbol_count: _Optional[int] = ...) -> None: ...
+
+class ExplainJobRequest(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: ProcessingJob
+    def __init__(self, job: _Optional[_Union[ProcessingJob, _Mapping]] = ...) -> None: ...
+
+class ExplainJobResponse(_message.Message):
+    __slots__ = ("violations", "formula_problems", "formula", "symbols_total", "unknown_symbols", "timeframe", "estimate", "snapshot_id")
+    VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
+    FORMULA_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    FORMULA_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    TIMEFRAME_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    violations: _containers.RepeatedCompositeFieldContainer[JobViolation]
+    formula_problems: _containers.RepeatedCompositeFieldContainer[_formulas_pb2.FormulaProblem]
+    formula: _formulas_pb2.FormulaDescription
+    symbols_total: int
+    unknown_symbols: _containers.RepeatedScalarFieldContainer[str]
+    timeframe: str
+    estimate: JobEstimate
+    snapshot_id: str
+    def __init__(self, violations: _Optional[_Iterable[_Union[JobViolation, _Mapping]]] = ..., formula_problems: _Optional[_Iterable[_Union[_formulas_pb2.FormulaProblem, _Mapping]]] = ..., formula: _Optional[_Union[_formulas_pb2.FormulaDescription, _Mapping]] = ..., symbols_total: _Optional[int] = ..., unknown_symbols: _Optional[_Iterable[str]] = ..., timeframe: _Optional[str] = ..., estimate: _Optional[_Union[JobEstimate, _Mapping]] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
+
+class JobViolation(_message.Message):
+    __slots__ = ("field", "description", "reason")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    description: str
+    reason: str
+    def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class JobEstimate(_message.Message):
+    __slots__ = ("candles_read", "result_rows", "result_bytes", "cpu_micros")
+    CANDLES_READ_FIELD_NUMBER: _ClassVar[int]
+    RESULT_ROWS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_MICROS_FIELD_NUMBER: _ClassVar[int]
+    candles_read: int
+    result_rows: int
+    result_bytes: int
+    cpu_micros: int
+    def __init__(self, candles_read: _Optional[int] = ..., result_rows: _Optional[int] = ..., result_bytes: _Optional[int] = ..., cpu_micros: _Optional[int] = ...) -> None: ...

@@ -40,6 +40,11 @@ class ProcessingServiceStub(object):
                 request_serializer=candelabra_dot_v1_dot_processing__pb2.ProcessingJob.SerializeToString,
                 response_deserializer=candelabra_dot_v1_dot_processing__pb2.ProcessingResult.FromString,
                 _registered_method=True)
+        self.ExplainJob = channel.unary_unary(
+                '/candelabra.v1.ProcessingService/ExplainJob',
+                request_serializer=candelabra_dot_v1_dot_processing__pb2.ExplainJobRequest.SerializeToString,
+                response_deserializer=candelabra_dot_v1_dot_processing__pb2.ExplainJobResponse.FromString,
+                _registered_method=True)
         self.GetServerInfo = channel.unary_unary(
                 '/candelabra.v1.ProcessingService/GetServerInfo',
                 request_serializer=candelabra_dot_v1_dot_processing__pb2.GetServerInfoRequest.SerializeToString,
@@ -64,6 +69,14 @@ class ProcessingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainJob(self, request, context):
+        """Tells what a job would do, without running it: symbols, plan, warm-up, estimated cost. A job that cannot
+        run is answered too, with everything that is wrong with it. INTERNAL when the store cannot be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServerInfo(self, request, context):
         """Describes the server: version, workers, stored timeframes and limits. INTERNAL when the store cannot be
         read.
@@ -79,6 +92,11 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     servicer.Process,
                     request_deserializer=candelabra_dot_v1_dot_processing__pb2.ProcessingJob.FromString,
                     response_serializer=candelabra_dot_v1_dot_processing__pb2.ProcessingResult.SerializeToString,
+            ),
+            'ExplainJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainJob,
+                    request_deserializer=candelabra_dot_v1_dot_processing__pb2.ExplainJobRequest.FromString,
+                    response_serializer=candelabra_dot_v1_dot_processing__pb2.ExplainJobResponse.SerializeToString,
             ),
             'GetServerInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerInfo,
@@ -114,6 +132,33 @@ class ProcessingService(object):
             '/candelabra.v1.ProcessingService/Process',
             candelabra_dot_v1_dot_processing__pb2.ProcessingJob.SerializeToString,
             candelabra_dot_v1_dot_processing__pb2.ProcessingResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/candelabra.v1.ProcessingService/ExplainJob',
+            candelabra_dot_v1_dot_processing__pb2.ExplainJobRequest.SerializeToString,
+            candelabra_dot_v1_dot_processing__pb2.ExplainJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from candelabra.v1 import formulas_pb2 as candelabra_dot_v1_dot_formulas__pb2
 from candelabra.v1 import processing_pb2 as candelabra_dot_v1_dot_processing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!candelabra/worker/v1/worker.proto\x12\x14\x63\x61ndelabra.worker.v1\x1a\x1e\x63\x61ndelabra/v1/processing.proto\"\xc6\x04\n\nSymbolTask\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x11\n\ttimeframe\x18\x02 \x01(\t\x12\x18\n\x10\x64\x61te_range_start\x18\x03 \x01(\t\x12\x16\n\x0e\x64\x61te_range_end\x18\x04 \x01(\t\x12\x1f\n\x12\x66ormula_expression\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nformula_id\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x44\n\nparameters\x18\x07 \x03(\x0b\x32\x30.candelabra.worker.v1.SymbolTask.ParametersEntry\x12\x30\n\tprecision\x18\x08 \x01(\x0e\x32\x18.candelabra.v1.PrecisionH\x02\x88\x01\x01\x12\x13\n\x06last_n\x18\t \x01(\x05H\x03\x88\x01\x01\x12\x1e\n\x11max_message_bytes\x18\n \x01(\x05H\x04\x88\x01\x01\x12\x1c\n\x0f\x61llow_lookahead\x18\x0b \x01(\x08H\x05\x88\x01\x01\x12%\n\x18symbol_time_limit_millis\x18\x0c \x01(\x05H\x06\x88\x01\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x15\n\x13_formula_expressionB\r\n\x0b_formula_idB\x0c\n\n_precisionB\t\n\x07_last_nB\x14\n\x12_max_message_bytesB\x12\n\x10_allow_lookaheadB\x1b\n\x19_symbol_time_limit_millis\"\x9d\x01\n\tChunkTask\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .candelabra.worker.v1.SymbolTask\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12\x1a\n\x12\x63\x61ndle_repo_config\x18\x03 \x01(\t\x12\x1e\n\x16\x66ormula_service_config\x18\x04 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x05 \x01(\t\"\xf0\x01\n\rEncodedResult\x12\x0e\n\x06symbol\x18\x06 \x01(\t\x12)\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1a.candelabra.v1.SymbolError\x12\x12\n\nrow_offset\x18\x08 \x01(\x03\x12\x11\n\tlast_part\x18\t \x01(\x08\x12\x18\n\x10open_time_micros\x18\n \x01(\x0c\x12\x34\n\x07\x63olumns\x18\x0b \x03(\x0b\x32#.candelabra.worker.v1.EncodedColumn\x12\'\n\x04info\x18\x0c \x01(\x0b\x32\x19.candelabra.v1.ResultInfoJ\x04\x08\x01\x10\x06\"j\n\rEncodedColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.candelabra.v1.ColumnKind\x12\x0e\n\x06values\x18\x03 \x01(\x0c\x12\x12\n\nvalues_f32\x18\x04 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!candelabra/worker/v1/worker.proto\x12\x14\x63\x61ndelabra.worker.v1\x1a\x1c\x63\x61ndelabra/v1/formulas.proto\x1a\x1e\x63\x61ndelabra/v1/processing.proto\"\xd7\x05\n\nSymbolTask\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x11\n\ttimeframe\x18\x02 \x01(\t\x12\x18\n\x10\x64\x61te_range_start\x18\x03 \x01(\t\x12\x16\n\x0e\x64\x61te_range_end\x18\x04 \x01(\t\x12\x1f\n\x12\x66ormula_expression\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x17\n\nformula_id\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x44\n\nparameters\x18\x07 \x03(\x0b\x32\x30.candelabra.worker.v1.SymbolTask.ParametersEntry\x12\x30\n\tprecision\x18\x08 \x01(\x0e\x32\x18.candelabra.v1.PrecisionH\x02\x88\x01\x01\x12\x13\n\x06last_n\x18\t \x01(\x05H\x03\x88\x01\x01\x12\x1e\n\x11max_message_bytes\x18\n \x01(\x05H\x04\x88\x01\x01\x12\x1c\n\x0f\x61llow_lookahead\x18\x0b \x01(\x08H\x05\x88\x01\x01\x12%\n\x18symbol_time_limit_millis\x18\x0c \x01(\x05H\x06\x88\x01\x01\x12\x19\n\x0cqlib_defects\x18\r \x01(\x08H\x07\x88\x01\x01\x12\x1b\n\x0e\x66loat32_fields\x18\x0e \x01(\x08H\x08\x88\x01\x01\x12\x33\n\x0esaved_formulas\x18\x0f \x03(\x0b\x32\x1b.candelabra.v1.SavedFormula\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x15\n\x13_formula_expressionB\r\n\x0b_formula_idB\x0c\n\n_precisionB\t\n\x07_last_nB\x14\n\x12_max_message_bytesB\x12\n\x10_allow_lookaheadB\x1b\n\x19_symbol_time_limit_millisB\x0f\n\r_qlib_defectsB\x11\n\x0f_float32_fields\"\x9d\x01\n\tChunkTask\x12.\n\x04task\x18\x01 \x01(\x0b\x32 .candelabra.worker.v1.SymbolTask\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12\x1a\n\x12\x63\x61ndle_repo_config\x18\x03 \x01(\t\x12\x1e\n\x16\x66ormula_service_config\x18\x04 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x05 \x01(\t\"\xf0\x01\n\rEncodedResult\x12\x0e\n\x06symbol\x18\x06 \x01(\t\x12)\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1a.candelabra.v1.SymbolError\x12\x12\n\nrow_offset\x18\x08 \x01(\x03\x12\x11\n\tlast_part\x18\t \x01(\x08\x12\x18\n\x10open_time_micros\x18\n \x01(\x0c\x12\x34\n\x07\x63olumns\x18\x0b \x03(\x0b\x32#.candelabra.worker.v1.EncodedColumn\x12\'\n\x04info\x18\x0c \x01(\x0b\x32\x19.candelabra.v1.ResultInfoJ\x04\x08\x01\x10\x06\"j\n\rEncodedColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.candelabra.v1.ColumnKind\x12\x0e\n\x06values\x18\x03 \x01(\x0c\x12\x12\n\nvalues_f32\x18\x04 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SYMBOLTASK_PARAMETERSENTRY']._loaded_options = None
   _globals['_SYMBOLTASK_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_SYMBOLTASK']._serialized_start=92
-  _globals['_SYMBOLTASK']._serialized_end=674
-  _globals['_SYMBOLTASK_PARAMETERSENTRY']._serialized_start=491
-  _globals['_SYMBOLTASK_PARAMETERSENTRY']._serialized_end=540
-  _globals['_CHUNKTASK']._serialized_start=677
-  _globals['_CHUNKTASK']._serialized_end=834
-  _globals['_ENCODEDRESULT']._serialized_start=837
-  _globals['_ENCODEDRESULT']._serialized_end=1077
-  _globals['_ENCODEDCOLUMN']._serialized_start=1079
-  _globals['_ENCODEDCOLUMN']._serialized_end=1185
+  _globals['_SYMBOLTASK']._serialized_start=122
+  _globals['_SYMBOLTASK']._serialized_end=849
+  _globals['_SYMBOLTASK_PARAMETERSENTRY']._serialized_start=630
+  _globals['_SYMBOLTASK_PARAMETERSENTRY']._serialized_end=679
+  _globals['_CHUNKTASK']._serialized_start=852
+  _globals['_CHUNKTASK']._serialized_end=1009
+  _globals['_ENCODEDRESULT']._serialized_start=1012
+  _globals['_ENCODEDRESULT']._serialized_end=1252
+  _globals['_ENCODEDCOLUMN']._serialized_start=1254
+  _globals['_ENCODEDCOLUMN']._serialized_end=1360
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from candelabra.v1 import formulas_pb2 as _formulas_pb2
 from candelabra.v1 import processing_pb2 as _processing_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -8,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SymbolTask(_message.Message):
-    __slots__ = ("symbol", "timeframe", "date_range_start", "date_range_end", "formula_expression", "formula_id", "parameters", "precision", "last_n", "max_message_bytes", "allow_lookahead", "symbol_time_limit_millis")
+    __slots__ = ("symbol", "timeframe", "date_range_start", "date_range_end", "formula_expression", "formula_id", "parameters", "precision", "last_n", "max_message_bytes", "allow_lookahead", "symbol_time_limit_millis", "qlib_defects", "float32_fields", "saved_formulas")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +29,9 @@ class SymbolTask(_message.Message):
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ALLOW_LOOKAHEAD_FIELD_NUMBER: _ClassVar[int]
     SYMBOL_TIME_LIMIT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    QLIB_DEFECTS_FIELD_NUMBER: _ClassVar[int]
+    FLOAT32_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    SAVED_FORMULAS_FIELD_NUMBER: _ClassVar[int]
     symbol: str
     timeframe: str
     date_range_start: str
@@ -40,7 +44,10 @@ class SymbolTask(_message.Message):
     max_message_bytes: int
     allow_lookahead: bool
     symbol_time_limit_millis: int
-    def __init__(self, symbol: _Optional[str] = ..., timeframe: _Optional[str] = ..., date_range_start: _Optional[str] = ..., date_range_end: _Optional[str] = ..., formula_expression: _Optional[str] = ..., formula_id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., precision: _Optional[_Union[_processing_pb2.Precision, str]] = ..., last_n: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., allow_lookahead: bool = ..., symbol_time_limit_millis: _Optional[int] = ...) -> None: ...
+    qlib_defects: bool
+    float32_fields: bool
+    saved_formulas: _containers.RepeatedCompositeFieldContainer[_formulas_pb2.SavedFormula]
+    def __init__(self, symbol: _Optional[str] = ..., timeframe: _Optional[str] = ..., date_range_start: _Optional[str] = ..., date_range_end: _Optional[str] = ..., formula_expression: _Optional[str] = ..., formula_id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., precision: _Optional[_Union[_processing_pb2.Precision, str]] = ..., last_n: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., allow_lookahead: bool = ..., symbol_time_limit_millis: _Optional[int] = ..., qlib_defects: bool = ..., float32_fields: bool = ..., saved_formulas: _Optional[_Iterable[_Union[_formulas_pb2.SavedFormula, _Mapping]]] = ...) -> None: ...
 
 class ChunkTask(_message.Message):
     __slots__ = ("task", "symbols", "candle_repo_config", "formula_service_config", "snapshot_id")
@@ -81,7 +88,7 @@ class EncodedColumn(_message.Message):
     VALUES_FIELD_NUMBER: _ClassVar[int]
     VALUES_F32_FIELD_NUMBER: _ClassVar[int]
     name: str
-    kind: _processing_pb2.ColumnKind
+    kind: _formulas_pb2.ColumnKind
     values: bytes
     values_f32: bytes
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_processing_pb2.ColumnKind, str]] = ..., values: _Optional[bytes] = ..., values_f32: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_formulas_pb2.ColumnKind, str]] = ..., values: _Optional[bytes] = ..., values_f32: _Optional[bytes] = ...) -> None: ...
