@@ -8,11 +8,14 @@ exception never does.
     │   └── WorkerStartError      a worker could not build what it needs from its configuration
     ├── InvalidRequestError       a request cannot run; carries every violation found
     ├── FormulaError              a formula is wrong; carries every problem found
+    ├── FormulaNotFoundError      no formula is saved under this id, or not in this version
+    ├── FormulaExistsError        a formula of this id is saved already
+    ├── FormulaChangedError       somebody else has changed the formula meanwhile
     ├── ImportRefusedError        files cannot be imported; carries every problem found
-    ├── StoreError                the candle store cannot be read or written
+    ├── StoreError                the candle store or the saved formulas cannot be read or written
     │   └── TimeframeNotStoredError
     ├── SymbolFailure             one symbol of a job has no result, the others go on
-    └── UnavailableError          not now: shutting down, or no worker can be started
+    └── UnavailableError          not now: shutting down, no worker can be started, or saved formulas are locked
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ from types import MappingProxyType
 __all__ = [
     "CandelabraError",
     "ConfigurationError",
+    "FormulaChangedError",
     "FormulaError",
+    "FormulaExistsError",
+    "FormulaNotFoundError",
     "FormulaProblem",
     "ImportProblem",
     "ImportRefusedError",
@@ -49,7 +55,9 @@ class Reason(StrEnum):
     # Requests
     INVALID_REQUEST = "INVALID_REQUEST"
     INVALID_FORMULA = "INVALID_FORMULA"
-    FORMULA_ID_UNAVAILABLE = "FORMULA_ID_UNAVAILABLE"
+    FORMULA_NOT_FOUND = "FORMULA_NOT_FOUND"
+    FORMULA_EXISTS = "FORMULA_EXISTS"
+    FORMULA_CHANGED = "FORMULA_CHANGED"
     TIMEFRAME_NOT_STORED = "TIMEFRAME_NOT_STORED"
     # Symbols
     UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
@@ -138,6 +146,7 @@ class FormulaProblem:
         length: how many characters are wrong, at least 1.
         source: the line of the formula that has the mistake.
         suggestion: a name to write instead, or None.
+        signature: how the function that is called wrongly is written, or empty.
     """
 
     code: str
@@ -147,6 +156,7 @@ class FormulaProblem:
     length: int
     source: str
     suggestion: str | None = None
+    signature: str = ""
 
     def __str__(self) -> str:
         """Position, message and suggestion; then the line, or what lies around in a long one, with carets below."""
@@ -167,6 +177,24 @@ class FormulaError(CandelabraError):
     def __init__(self, problems: Iterable[FormulaProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class FormulaNotFoundError(CandelabraError):
+    """No formula is saved under this id, or not in this version; the message suggests a close one."""
+
+    reason = Reason.FORMULA_NOT_FOUND
+
+
+class FormulaExistsError(CandelabraError):
+    """A new formula cannot have this id: one that has it is saved."""
+
+    reason = Reason.FORMULA_EXISTS
+
+
+class FormulaChangedError(CandelabraError):
+    """The formula is not in the version any more that a change was made from; nothing was changed."""
+
+    reason = Reason.FORMULA_CHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +232,7 @@ class ImportRefusedError(CandelabraError):
 
 
 class StoreError(CandelabraError):
-    """The candle store cannot be read or written."""
+    """The candle store, or the saved formulas in its folder, cannot be read or written."""
 
     reason = Reason.STORE_UNREADABLE
 
@@ -226,6 +254,6 @@ class SymbolFailure(CandelabraError):  # noqa: N818 - a failure of one symbol, n
 
 
 class UnavailableError(CandelabraError):
-    """The server cannot take the job now; the same job may succeed a moment later."""
+    """The server cannot take the job or call now; the same one may succeed a moment later."""
 
     reason = Reason.UNAVAILABLE

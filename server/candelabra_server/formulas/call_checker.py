@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from candelabra_server.formulas.catalogue import FUNCTIONS, KNOWN_FIELDS, Function, SettingParameter
-from candelabra_server.formulas.graph import Graph, Node
+from candelabra_server.domain.periods import most_candles
+from candelabra_server.domain.timeframe import Timeframe
+from candelabra_server.formulas.catalogue import (
+    CROSS_SECTIONAL,
+    FUNCTIONS,
+    KNOWN_FIELDS,
+    NOT_AVAILABLE,
+    SYMBOL,
+    Function,
+    SettingKind,
+    SettingParameter,
+    is_cross_sectional,
+)
+from candelabra_server.formulas.graph import Node, Source
 from candelabra_server.formulas.nodes import Argument, Call, ColumnKind, Expression, Name
 from candelabra_server.formulas.operations import ALL_HISTORY
-from candelabra_server.formulas.problems import ProblemLog, Span, quoted
-from candelabra_server.formulas.settings import SettingRules, find_fault
-from candelabra_server.formulas.values import Bundle, Series, Value
+from candelabra_server.formulas.problems import Span, quoted
+from candelabra_server.formulas.scope import Scope
+from candelabra_server.formulas.settings import find_fault
+from candelabra_server.formulas.values import Bundle, OtherSymbol, Series, TextValue, Value
 
 __all__ = ["CallChecker"]
 
 _Bound = Mapping[str, Expression]
 """Arguments by the names of the function's inputs and settings."""
+_LONGEST_SYMBOL = 64
+
+
+class _Expressions(Protocol):
+    """What calls need of the checker of expressions."""
+
+    def value(self, expression: Expression) -> Value:
+        """What an expression is."""
+
+    def field(self, name: str) -> Series:
+        """A stored column."""
+
+    def elsewhere(self, source: Source, expression: Expression) -> Value:
+        """An expression over another source."""
 
 
 class CallChecker:
-    """Checks calls of one formula against the catalogue."""
+    """Checks calls of one text against the catalogue."""
 
-    def __init__(
-        self, graph: Graph, problems: ProblemLog, rules: SettingRules, value: Callable[[Expression], Value]
-    ) -> None:
-        """Keeps what all calls share; `value` resolves an argument."""
-        self._graph = graph
-        self._problems = problems
-        self._rules = rules
-        self._value = value
+    def __init__(self, scope: Scope, expressions: _Expressions) -> None:
+        """Keeps what all calls share; `expressions` resolves arguments."""
+        self._scope = scope
+        self._graph = scope.workspace.graph
+        self._problems = scope.problems
+        self._rules = scope.rules
+        self._expressions = expressions
 
     def call(self, call: Call) -> Value:
         """The value of a call; every argument is looked at even where another is wrong."""
@@ -36,35 +64,50 @@ class CallChecker:
         if function is None:
             self._unknown_function(call)
             for argument in call.arguments:
-                self._value(argument.value)
+                self._expressions.value(argument.value)
             return None
+        self._scope.used_functions[function.name] = None
         bound = self._bind(function, call)
-        inputs = self._inputs(function, bound)
-        settings: list[float | None] = []
-        for setting in function.settings:
-            if setting.name in bound:
-                label = f"`{setting.name}` of `{function.name}`"
-                settings.append(self.setting(setting, bound[setting.name], label))
-            else:
-                settings.append(_whole(setting, setting.default))
+        settings = self._settings(function, bound)
+        inputs = self._inputs(function, bound, settings)
         self._missing(function, bound, call)
-        if None in settings or None in inputs:
+        if None in settings.values() or None in inputs:
             return None
-        return self._build(
-            function, call, [series for series in inputs if series], [value for value in settings if value is not None]
-        )
+        if function is SYMBOL:
+            return OtherSymbol(str(settings["name"]))
+        constants = [value for value in settings.values() if value is not None]
+        return self._build(function, call, [series for series in inputs if series], constants)
 
     def single(self, value: Value, span: Span) -> Series | None:
         """The value as one series; a function of several outputs must say which."""
-        if isinstance(value, Bundle):
-            message = f"`{value.function}` has several outputs; choose one of {value.choices}"
-            self._problems.add("SEVERAL_OUTPUTS", message, span)
-            return None
+        match value:
+            case Bundle():
+                message = f"`{value.function}` has several outputs; choose one of {value.choices}"
+                self._problems.add("SEVERAL_OUTPUTS", message, span)
+                return None
+            case TextValue():
+                self._problems.add("TEXT_HERE", "a text cannot stand here; expected a series or a number", span)
+                return None
+            case OtherSymbol():
+                message = f'expected one of its fields, as in `symbol("{value.symbol}").close`'
+                self._problems.add("SEVERAL_OUTPUTS", message, span)
+                return None
         return value
 
-    def setting(self, setting: SettingParameter, expression: Expression, label: str) -> float | None:
+    def condition(self, series: Series, span: Span, taker: str) -> Node | None:
+        """The node of a signal; a constant is one too. `taker` begins what is wrong with anything else."""
+        if series.kind is ColumnKind.SIGNAL or series.node.constant is not None:
+            return series.node
+        message = f"{taker} needs a signal such as `close > open`, not numbers"
+        self._problems.add("NOT_A_SIGNAL", message, span)
+        return None
+
+    def setting(self, setting: SettingParameter, expression: Expression, label: str) -> float | str | None:
         """The value of a constant argument, an int where it must be whole; `label` begins what is wrong with it."""
-        series = self.single(self._value(expression), expression.span)
+        value = self._expressions.value(expression)
+        if setting.kind.is_text:
+            return self._text(setting, value, expression, label)
+        series = self.single(value, expression.span)
         if series is None:
             return None
         constant = series.node.constant
@@ -79,15 +122,63 @@ class CallChecker:
         return _whole(setting, constant)
 
     def checked(self, node: Node, span: Span) -> Node:
-        """The node, once its warm-up is known to be within the limit."""
+        """The node, once its warm-up is known to be within the limit; all of the history is no number of candles."""
         limit = self._rules.limits.max_warm_up_candles
         if limit < node.warm_up < ALL_HISTORY:
             message = f"needs {node.warm_up} candles of warm-up; the limit is {limit}"
             self._problems.add("WARM_UP_TOO_LONG", message, span)
         return node
 
+    def _settings(self, function: Function, bound: _Bound) -> dict[str, float | str | None]:
+        """Every setting by name, None where it is wrong or missing."""
+        settings: dict[str, float | str | None] = {}
+        for setting in function.settings:
+            if setting.name in bound:
+                label = f"`{setting.name}` of `{function.name}`"
+                settings[setting.name] = self.setting(setting, bound[setting.name], label)
+            else:
+                settings[setting.name] = _whole(setting, setting.default)
+        return settings
+
+    def _text(self, setting: SettingParameter, value: Value, expression: Expression, label: str) -> str | None:
+        span = expression.span
+        if value is None:
+            return None
+        if not isinstance(value, TextValue):
+            message = f"{label} must be a text in quotes, such as {_example(setting)}"
+            self._problems.add("SETTING_NOT_TEXT", message, span)
+            return None
+        text = value.text
+        if setting.kind is SettingKind.CHOICE and text not in setting.choices:
+            choices = ", ".join(f'"{choice}"' for choice in setting.choices)
+            self._problems.add("UNKNOWN_CHOICE", f"{label} must be one of {choices}, not {quoted(text)}", span)
+            return None
+        if setting.kind is SettingKind.SYMBOL and not 1 <= len(text) <= _LONGEST_SYMBOL:
+            message = f"{label} must be a symbol of 1 to {_LONGEST_SYMBOL} characters"
+            self._problems.add("UNKNOWN_CHOICE", message, span)
+            return None
+        if setting.kind is SettingKind.TIMEFRAME:
+            return self._timeframe(text, span, label)
+        return text
+
+    def _timeframe(self, text: str, span: Span, label: str) -> str | None:
+        try:
+            timeframe = Timeframe.parse(text).text
+            most_candles(self._scope.source.timeframe or self._scope.workspace.timeframe, timeframe)
+        except ValueError as error:
+            self._problems.add("TIMEFRAME", f"{label}: {error}", span)
+            return None
+        return timeframe
+
     def _unknown_function(self, call: Call) -> None:
-        if call.name in KNOWN_FIELDS:
+        name = call.name
+        if is_cross_sectional(name):
+            message = f"{quoted(name)} compares symbols with one another, which is not available yet"
+            hint = CROSS_SECTIONAL.get(name.lower(), "")
+            self._problems.add("CROSS_SECTIONAL", f"{message}{hint and f'; {hint}'}", call.name_span)
+        elif name in NOT_AVAILABLE:
+            self._problems.add("NOT_AVAILABLE", f"{quoted(name)} {NOT_AVAILABLE[name]}", call.name_span)
+        elif name in KNOWN_FIELDS:
             message = f"`{call.name}` is a field, not a function; its history is written `{call.name}[1]`"
             self._problems.add("UNKNOWN_FUNCTION", message, call.name_span)
         else:
@@ -98,7 +189,7 @@ class CallChecker:
     def _bind(self, function: Function, call: Call) -> _Bound:
         """Arguments by name; what does not fit is noted and left out, but looked at."""
         settings = [setting.name for setting in function.settings]
-        names = [*function.inputs, *settings]
+        names = [*settings, *function.inputs] if function.settings_first else [*function.inputs, *settings]
         bound: dict[str, Expression] = {}
         for argument, name in zip(call.arguments, self._names(function, call, names, settings), strict=True):
             if name is not None and name not in bound:
@@ -106,8 +197,8 @@ class CallChecker:
                 continue
             if name is not None:
                 message = f"`{name}` of `{function.signature}` is given twice"
-                self._problems.add("DUPLICATE_ARGUMENT", message, argument.span)
-            self._value(argument.value)
+                self._problems.add("DUPLICATE_ARGUMENT", message, argument.span, signature=function.signature)
+            self._expressions.value(argument.value)
         return bound
 
     def _names(self, function: Function, call: Call, names: Sequence[str], settings: Sequence[str]) -> list[str | None]:
@@ -131,7 +222,7 @@ class CallChecker:
                 found.append(next(places, None))
                 if found[-1] is None:
                     message = f"more arguments than `{function.signature}` takes"
-                    self._problems.add("TOO_MANY_ARGUMENTS", message, argument.span)
+                    self._problems.add("TOO_MANY_ARGUMENTS", message, argument.span, signature=function.signature)
         return found
 
     def _named(self, function: Function, argument: Argument, names: Sequence[str]) -> str | None:
@@ -140,16 +231,30 @@ class CallChecker:
             return name
         span = Span(argument.span.start, argument.span.start + len(name))
         message = f"`{function.signature}` has no argument {quoted(name)} (for equality write `==`)"
-        self._problems.add("UNKNOWN_ARGUMENT", message, span, known=names)
+        self._problems.add("UNKNOWN_ARGUMENT", message, span, known=names, signature=function.signature)
         return None
 
-    def _inputs(self, function: Function, bound: _Bound) -> list[Series | None]:
+    def _inputs(
+        self, function: Function, bound: _Bound, settings: Mapping[str, float | str | None]
+    ) -> list[Series | None]:
         if function.implied and not any(name in bound for name in function.inputs):
-            return [Series(self._graph.field(name)) for name in function.implied]
+            return [self._expressions.field(name) for name in function.implied]
         inputs: list[Series | None] = []
         for name in function.inputs:
-            value = self._value(bound[name]) if name in bound else None
-            inputs.append(self.single(value, bound[name].span) if name in bound else None)
+            expression = bound.get(name)
+            if expression is None:
+                inputs.append(None)
+                continue
+            if function.symbol_setting:
+                source = Source(str(settings[function.symbol_setting]), self._scope.source.timeframe)
+                value = self._expressions.elsewhere(source, expression)
+            else:
+                value = self._expressions.value(expression)
+            series = self.single(value, expression.span)
+            if series is not None and name in function.conditions:
+                label = f"`{name}` of `{function.name}`"
+                series = series if self.condition(series, expression.span, label) is not None else None
+            inputs.append(series)
         return inputs
 
     def _missing(self, function: Function, bound: _Bound, call: Call) -> None:
@@ -160,11 +265,12 @@ class CallChecker:
         missing = [name for name in needed if name not in bound]
         if missing and len(bound) == len(call.arguments):
             names = " and ".join(f"`{name}`" for name in missing)
-            self._problems.add("MISSING_ARGUMENT", f"`{function.signature}` lacks {names}", call.span)
+            message = f"`{function.signature}` lacks {names}"
+            self._problems.add("MISSING_ARGUMENT", message, call.span, signature=function.signature)
 
     def _build(
-        self, function: Function, call: Call, inputs: Sequence[Series], settings: Sequence[float]
-    ) -> Series | Bundle:
+        self, function: Function, call: Call, inputs: Sequence[Series], settings: Sequence[float | str]
+    ) -> Series | Bundle | None:
         nodes = [
             self._graph.apply("signal_or_zero", series.node)
             if function.unknown_is_false and series.kind is ColumnKind.SIGNAL
@@ -176,12 +282,26 @@ class CallChecker:
             given = dict(zip(function.inputs, inputs, strict=True))
             signals = all(given[name].kind is ColumnKind.SIGNAL for name in function.kind_from)
             kind = ColumnKind.SIGNAL if signals else ColumnKind.NUMBER
-        built = function.build(self._graph, tuple(nodes), tuple(settings))
-        columns = [Series(self.checked(node, call.span), kind) for node in built]
+        build = function.qlib_build if self._rules.qlib_defects and function.qlib_build else function.build
+        columns = [
+            Series(self.checked(node, call.span), kind) for node in build(self._graph, tuple(nodes), tuple(settings))
+        ]
+        if any(series.node.constant is not None and math.isinf(series.node.constant) for series in columns):
+            self._problems.add("CONSTANT_INFINITE", f"`{function.name}` is infinite for this constant", call.span)
+            return None
         if len(columns) == 1:
             return columns[0]
         return Bundle(function.name, dict(zip(function.outputs, columns, strict=True)))
 
 
-def _whole(setting: SettingParameter, value: float | None) -> float | None:
-    return int(value) if value is not None and setting.kind.whole else value
+def _whole(setting: SettingParameter, value: float | str | None) -> float | str | None:
+    """A whole number as an int; Qlib's fractions, where they are allowed, stay what they are."""
+    if isinstance(value, str) or value is None or not setting.kind.whole or not float(value).is_integer():
+        return value
+    return int(value)
+
+
+def _example(setting: SettingParameter) -> str:
+    return {SettingKind.CHOICE: f'"{(setting.choices or ("",))[0]}"', SettingKind.TIMEFRAME: '"1w"'}.get(
+        setting.kind, '"SPY"'
+    )

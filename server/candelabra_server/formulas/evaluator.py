@@ -2,76 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from candelabra_server.domain.candles import Candles, FloatColumn
 from candelabra_server.errors import Reason, SymbolFailure
-from candelabra_server.formulas.operations import CONSTANT, FIELD
+from candelabra_server.formulas.graph import OWN, Node, Source
+from candelabra_server.formulas.kernels.resampling import closed_rows, longer_candles, reduce_periods, take_rows
+from candelabra_server.formulas.operations import ALIGN, CONSTANT, FIELD, REDUCE
 from candelabra_server.formulas.planner import Plan, Step
 
-__all__ = ["evaluate"]
+__all__ = ["Evaluation"]
 
 
-def evaluate(plan: Plan, candles: Candles, *, checkpoint: Callable[[], None] | None = None) -> list[FloatColumn]:
-    """Every output over all rows of the candles, warm-up included.
+class Evaluation:
+    """One run of a plan.
 
     Args:
         plan: what to compute; not changed, and may be shared by threads.
-        candles: only read.
+        candles: the job's own; only read.
+        others: candles of the other symbols that the plan names, in the same timeframe; only read.
         checkpoint: called before every step; what it raises ends the evaluation.
 
-    Returns:
-        one new C-contiguous column an output, in their order; no two share memory, none with the candles.
-
     Raises:
-        SymbolFailure: the candles lack a field that the formula reads.
+        SymbolFailure: candles lack a field that the formula reads.
     """
-    _require_fields(plan, candles)
-    values: list[Any] = [None] * len(plan.steps)
-    # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
-    with np.errstate(all="ignore"):
-        for number, step in enumerate(plan.steps):
-            if checkpoint is not None:
-                checkpoint()
-            values[number] = _run(step, [values[below] for below in step.inputs], candles)
-            for below in step.free:
-                values[below] = None
-    columns: list[FloatColumn] = []
-    given: set[int] = set()
-    for number in plan.outputs:
-        shared = number in given or plan.steps[number].node.operation is FIELD
-        columns.append(_own_column(values[number], len(candles), shared=shared))
-        given.add(number)
-    return columns
 
+    def __init__(
+        self,
+        plan: Plan,
+        candles: Candles,
+        others: Mapping[str, Candles],
+        checkpoint: Callable[[], None] | None = None,
+    ) -> None:
+        self._plan = plan
+        self._checkpoint = checkpoint
+        self._candles: dict[Source, Candles] = {OWN: candles}
+        self._candles |= {Source(symbol, ""): others[symbol] for symbol in plan.other_symbols}
+        self._closed_rows: dict[tuple[Source, Source], npt.NDArray[np.int64]] = {}
+        self._rows = len(candles)
+        # What needs the candles themselves, not columns.
+        self._special: Mapping[str, Callable[[Node, list[Any]], Any]] = {
+            ALIGN.name: self._align,
+            CONSTANT.name: self._constant,
+            FIELD.name: self._field,
+            REDUCE.name: self._reduce,
+        }
+        for source, names in plan.fields.items():
+            self._require_fields(source, names)
 
-def _run(step: Step, inputs: list[Any], candles: Candles) -> Any:  # noqa: ANN401 - a column, a number or a bundle
-    node = step.node
-    if node.operation is FIELD:
-        return candles.fields[str(node.settings[0])]
-    if node.operation is CONSTANT:
+    def columns(self) -> list[FloatColumn]:
+        """Every output over all rows of the candles, warm-up included.
+
+        One new C-contiguous column an output, in their order; no two share memory, none with the candles.
+        """
+        values: list[Any] = [None] * len(self._plan.steps)
+        # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
+        with np.errstate(all="ignore"):
+            for number, step in enumerate(self._plan.steps):
+                if self._checkpoint is not None:
+                    self._checkpoint()
+                values[number] = self._run(step, [values[below] for below in step.inputs])
+                for below in step.free:
+                    values[below] = None
+        columns: list[FloatColumn] = []
+        given: set[int] = set()
+        for number in self._plan.outputs:
+            shared = number in given or self._plan.steps[number].node.operation is FIELD
+            columns.append(_own_column(values[number], self._rows, shared=shared))
+            given.add(number)
+        return columns
+
+    def _run(self, step: Step, inputs: list[Any]) -> Any:  # noqa: ANN401 - a column, a number or a bundle
+        node = step.node
+        special = self._special.get(node.operation.name)
+        if special is not None:
+            return special(node, inputs)
+        if node.operation.elementwise:
+            return node.operation.kernel(*inputs, *node.settings)
+        candles = self._candles_of(node.source or OWN)
+        columns = [np.full(len(candles), value) if isinstance(value, np.float64) else value for value in inputs]
+        if node.operation.timed:
+            columns.insert(0, candles.open_time_micros)
+        return node.operation.kernel(*columns, *node.settings)
+
+    def _field(self, node: Node, _inputs: list[Any]) -> FloatColumn:
+        return self._candles_of(node.source or OWN).fields[str(node.settings[0])]
+
+    def _constant(self, node: Node, _inputs: list[Any]) -> np.float64:
         return np.float64(node.settings[0])
-    if not node.operation.elementwise:
-        inputs = [np.full(len(candles), value) if isinstance(value, np.float64) else value for value in inputs]
-    return node.operation.kernel(*inputs, *node.settings)
+
+    def _align(self, node: Node, inputs: list[Any]) -> FloatColumn:
+        (below,) = node.inputs
+        there, here = below.source or OWN, node.source or OWN
+        if (there, here) not in self._closed_rows:
+            self._closed_rows[there, here] = closed_rows(
+                self._candles_of(here).open_time_micros,
+                here.timeframe or self._plan.timeframe,
+                self._candles_of(there).open_time_micros,
+                there.timeframe or self._plan.timeframe,
+            )
+        return take_rows(inputs[0], self._closed_rows[there, here])
+
+    def _reduce(self, node: Node, inputs: list[Any]) -> FloatColumn:
+        _, timeframe, _, reduction = node.settings
+        (below,) = node.inputs
+        open_time_micros = self._candles_of(below.source or OWN).open_time_micros
+        column = np.broadcast_to(inputs[0], len(open_time_micros))
+        return reduce_periods(column, open_time_micros, str(timeframe), str(reduction))
+
+    def _candles_of(self, source: Source) -> Candles:
+        """The candles of a source; those of longer timeframes are made when they are first asked for."""
+        if source not in self._candles:
+            base = self._candles[Source(source.symbol, "")]
+            names = frozenset(self._plan.fields.get(source, ()))
+            self._candles[source] = longer_candles(base, source.timeframe, names)
+        return self._candles[source]
+
+    def _require_fields(self, source: Source, names: tuple[str, ...]) -> None:
+        candles = self._candles[Source(source.symbol, "")]
+        missing = [name for name in names if name not in candles.fields]
+        if not missing:
+            return
+        told = ", ".join(f"`{name}`" for name in missing)
+        raise SymbolFailure(
+            f"the candles of {candles.symbol} have no field {told}; stored are: {', '.join(sorted(candles.fields))}",
+            reason=Reason.FIELD_NOT_STORED,
+            metadata={"fields": ",".join(missing)},
+        )
 
 
 def _own_column(value: FloatColumn | np.float64, rows: int, *, shared: bool) -> FloatColumn:
     if isinstance(value, np.float64):
         return np.full(rows, value)
     return np.array(value, dtype=np.float64, order="C", copy=True) if shared else np.ascontiguousarray(value)
-
-
-def _require_fields(plan: Plan, candles: Candles) -> None:
-    missing = [name for name in plan.fields if name not in candles.fields]
-    if not missing:
-        return
-    names = ", ".join(f"`{name}`" for name in missing)
-    raise SymbolFailure(
-        f"the candles of {candles.symbol} have no field {names}; stored are: {', '.join(sorted(candles.fields))}",
-        reason=Reason.FIELD_NOT_STORED,
-        metadata={"fields": ",".join(missing)},
-    )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from candelabra_server.domain.periods import most_candles
 from candelabra_server.formulas.operations import (
     ALIGN,
     ALL_HISTORY,
@@ -15,6 +16,7 @@ from candelabra_server.formulas.operations import (
     FIELD,
     OPERATIONS,
     OUTPUT,
+    REDUCE,
     Exactness,
     Operation,
     Setting,
@@ -76,8 +78,10 @@ class Graph:
     with the kernel that would compute them later, so that sharing and folding change no bit of any value.
     """
 
-    def __init__(self, max_nodes: int) -> None:
+    def __init__(self, max_nodes: int, timeframe: str) -> None:
+        """Makes an empty graph for candles of a (canonical) timeframe."""
         self._max_nodes = max_nodes
+        self._timeframe = timeframe
         self._nodes: dict[tuple[object, ...], Node] = {}
         self._constants = 0
 
@@ -89,18 +93,21 @@ class Graph:
         """A candle field."""
         return self._intern(FIELD, (), (name, *source), source)
 
-    def align(self, node: Node, source: Source, *, candles: int) -> Node:
+    def align(self, node: Node, source: Source) -> Node:
         """The node's value for every row of another source: that of its last candle that has closed by then.
 
-        Args:
-            node: a value over candles of its own source.
-            source: whose rows the result has.
-            candles: how many candles of the new source one of the node's can span at most; 0 for another symbol,
-                whose candles are loaded by themselves.
+        Its settings are that source's symbol and timeframe, and how many candles of it one of the node's can cover.
         """
         if node.source is None or node.source == source:
             return node
-        return self._intern(ALIGN, (node,), (*source, candles), source)
+        return self._intern(ALIGN, (node,), (*source, self._candles_in(source, node.source)), source)
+
+    def resample(self, node: Node, timeframe: str, reduction: str) -> Node:
+        """The node's values of the last period that has closed, reduced to one, for every row of its own source."""
+        here = node.source or OWN
+        periods = Source(here.symbol, timeframe)
+        settings = (*periods, self._candles_in(here, periods), reduction)
+        return self.align(self._intern(REDUCE, (node,), settings, periods), here)
 
     def output(self, bundle: Node, index: int) -> Node:
         """One column of an operation that gives several."""
@@ -142,8 +149,10 @@ class Graph:
         below = max((node.warm_up for node in inputs), default=0)
         ahead = max((node.look_ahead for node in inputs), default=0)
         if operation is ALIGN:
-            scale = int(settings[-1])
-            below, ahead = (below + 2) * scale, ahead * scale
+            # The unfinished candle of the other source, the finished one, and what that one needs.
+            below, ahead = (below + 2) * int(settings[2]), ahead * int(settings[2])
+        elif operation is REDUCE:
+            below, ahead = -(-below // int(settings[2])), -(-ahead // int(settings[2]))
         node = Node(
             index=len(self._nodes),
             operation=operation,
@@ -156,3 +165,9 @@ class Graph:
         )
         self._nodes[key] = node
         return node
+
+    def _candles_in(self, source: Source, longer: Source) -> int:
+        """Most candles of a source in one of a longer timeframe; 0 for another symbol, which is loaded by itself."""
+        if source.symbol != longer.symbol:
+            return 0
+        return most_candles(source.timeframe or self._timeframe, longer.timeframe or self._timeframe)

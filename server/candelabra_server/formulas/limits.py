@@ -24,12 +24,14 @@ class FormulaLimits:
 
     max_expression_length: int = 16_384
     """Most characters of the text, comments included."""
-    max_statements: int = 256
+    max_statements: int = 512
     """Most statements."""
     max_nesting: int = 64
     """Deepest nesting: brackets, plus signs, `not` and powers that hang on one another."""
     max_nodes: int = 4_096
     """Most nodes of the graph, equal expressions counted once."""
+    max_outputs: int = 1_024
+    """Most output columns."""
     max_window: int = 100_000
     """Longest window and farthest history, in candles."""
     max_warm_up_candles: int = 1_000_000

@@ -10,6 +10,7 @@ from candelabra_server.formulas.problems import Span
 __all__ = [
     "Argument",
     "Arithmetic",
+    "Bitwise",
     "Call",
     "ColumnKind",
     "Comparison",
@@ -22,7 +23,10 @@ __all__ = [
     "Number",
     "Postfix",
     "Power",
+    "SavedCall",
     "Statement",
+    "Text",
+    "TimeframeSuffix",
     "Unary",
 ]
 
@@ -74,6 +78,13 @@ class Field(Expression):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Text(Expression):
+    """A text in quotes, without them."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Argument:
     """One argument of a call; `name` is None for one by position, and `span` covers name and value."""
 
@@ -87,6 +98,15 @@ class Call(Expression):
     """`function(…)`; `name_span` is the function's name alone."""
 
     name: str
+    name_span: Span
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedCall(Expression):
+    """`@id(…)` or `@id@version(…)`; `reference` is without the first `@`, and `name_span` is of both."""
+
+    reference: str
     name_span: Span
     arguments: tuple[Argument, ...]
 
@@ -132,6 +152,14 @@ class Logic(Expression):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Bitwise(Expression):
+    """`a & b & c`, or the same with `|`: as in Python, and so in Qlib, they bind tighter than comparisons."""
+
+    operands: tuple[Expression, ...]
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Index:
     """`[candles]` behind an expression: its value that many candles ago."""
 
@@ -148,11 +176,19 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TimeframeSuffix:
+    """`@1w` behind an expression: the same over longer candles; `timeframe` as it was written."""
+
+    span: Span
+    timeframe: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Postfix(Expression):
-    """An expression with `[…]` and `.name` behind it, from left to right."""
+    """An expression with one of `[…]`, `.name` and `@timeframe` behind it."""
 
     base: Expression
-    trailers: tuple[Index | Member, ...]
+    trailer: Index | Member | TimeframeSuffix
 
 
 @dataclass(frozen=True, slots=True, eq=False)

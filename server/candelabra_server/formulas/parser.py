@@ -16,6 +16,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from candelabra_server.formulas.nodes import (
     Argument,
     Arithmetic,
+    Bitwise,
     Call,
     Comparison,
     Expression,
@@ -27,7 +28,10 @@ from candelabra_server.formulas.nodes import (
     Number,
     Postfix,
     Power,
+    SavedCall,
     Statement,
+    Text,
+    TimeframeSuffix,
     Unary,
 )
 from candelabra_server.formulas.prescan import StatementText
@@ -45,19 +49,24 @@ _expression: disjunction
 ?disjunction: conjunction | conjunction (OR conjunction)+        -> logic
 ?conjunction: negation | negation (AND negation)+                -> logic
 ?negation: comparison | NOT negation                             -> unary
-?comparison: sum | sum (COMPARE sum)+                            -> compare
+?comparison: either | either (COMPARE either)+                   -> compare
+?either: both | both (PIPE both)+                                -> bitwise
+?both: sum | sum (AMPERSAND sum)+                                -> bitwise
 ?sum: product | product ((PLUS | MINUS) product)+                -> arithmetic
 ?product: sign | sign (SCALE sign)+                              -> arithmetic
 ?sign: power | (PLUS | MINUS) sign                               -> unary
 ?power: postfix | postfix POWER sign                             -> power
 ?postfix: atom | atom _trailer+                                  -> postfix
-_trailer: index | member
+_trailer: index | member | timeframe
 index: LSQB _expression RSQB
 member: DOT NAME
+timeframe: TIMEFRAME
 ?atom: NUMBER                                                    -> number
      | NAME                                                      -> name
      | FIELD                                                     -> field
+     | TEXT                                                      -> text
      | NAME LPAR [argument (_COMMA argument)* [_COMMA]] RPAR     -> call
+     | SAVED LPAR [argument (_COMMA argument)* [_COMMA]] RPAR    -> saved_call
      | LPAR _expression RPAR                                     -> group
 argument: [NAME ASSIGN] _expression
 
@@ -66,10 +75,15 @@ OR: "or"
 NOT: "not"
 NAME: /[A-Za-z_][A-Za-z0-9_]*/
 FIELD: /\$[A-Za-z_][A-Za-z0-9_]*/
+TEXT: /"[^"\n]*"|'[^'\n]*'/
+TIMEFRAME: /@[0-9]+[A-Za-z]+/
+SAVED: /@[A-Za-z_][A-Za-z0-9_]*(\/[A-Za-z_][A-Za-z0-9_]*)*(@[0-9]+)?/
 NUMBER: /([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?/
 COMPARE: "<" | "<=" | ">" | ">=" | "==" | "!="
 POWER: "^" | "**"
 SCALE: "*" | "/" | "%"
+AMPERSAND: "&"
+PIPE: "|"
 PLUS: "+"
 MINUS: "-"
 ASSIGN: "="
@@ -91,7 +105,12 @@ _EXPECTED_WORDS = (
     ("RSQB", "`]`"),
     ("$END", "the end of the statement"),
 )
+_ONLY_EXPECTED = {
+    frozenset({"NAME"}): ["the name of an output"],
+    frozenset({"LPAR"}): ["`(` and the saved formula's parameters, as in `@trend(20)`"],
+}
 _AFTER_VALUE = frozenset({"_COMMA", "RPAR", "RSQB", "$END"})
+_CHARACTER_HINTS = {"$": "; a stored column is `$name`, and point-in-time columns (`$$name`) are not stored"}
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=(?!=)")
 _WORD_OPERATORS = ("and", "or", "not")
 
@@ -128,6 +147,9 @@ class _Builder(Transformer[Token, Any]):
     def field(self, children: list[Token]) -> Field:
         return Field(_span(children[0]), 1, str(children[0])[1:])
 
+    def text(self, children: list[Token]) -> Text:
+        return Text(_span(children[0]), 1, str(children[0])[1:-1])
+
     def group(self, children: list[Any]) -> Expression:
         expression: Expression = children[1]
         return expression
@@ -138,6 +160,10 @@ class _Builder(Transformer[Token, Any]):
         span = Span(_start(name), _end(closing))
         depth = 1 + max((argument.value.depth for argument in arguments), default=0)
         return Call(span, depth, str(name), _span(name), arguments)
+
+    def saved_call(self, children: list[Any]) -> SavedCall:
+        call = self.call(children)
+        return SavedCall(call.span, call.depth, call.name[1:], call.name_span, call.arguments)
 
     def argument(self, children: list[Any]) -> Argument:
         name, _, value = children
@@ -161,6 +187,9 @@ class _Builder(Transformer[Token, Any]):
     def logic(self, children: list[Any]) -> Logic:
         return Logic(*_chain(children))
 
+    def bitwise(self, children: list[Any]) -> Bitwise:
+        return Bitwise(*_chain(children))
+
     def index(self, children: list[Any]) -> Index:
         opening, candles, closing = children
         return Index(Span(_start(opening), _end(closing)), candles)
@@ -168,10 +197,16 @@ class _Builder(Transformer[Token, Any]):
     def member(self, children: list[Token]) -> Member:
         return Member(_span(children[1]), str(children[1]))
 
-    def postfix(self, children: list[Any]) -> Postfix:
-        base, *trailers = children
-        below = [base, *(trailer.candles for trailer in trailers if isinstance(trailer, Index))]
-        return Postfix(Span(base.span.start, trailers[-1].span.end), _depth(below), base, tuple(trailers))
+    def timeframe(self, children: list[Token]) -> TimeframeSuffix:
+        return TimeframeSuffix(_span(children[0]), str(children[0])[1:])
+
+    def postfix(self, children: list[Any]) -> Expression:
+        expression: Expression = children[0]
+        for trailer in children[1:]:
+            below = [expression, *([trailer.candles] if isinstance(trailer, Index) else [])]
+            span = Span(expression.span.start, trailer.span.end)
+            expression = Postfix(span, _depth(below), expression, trailer)
+        return expression
 
 
 @cache
@@ -213,7 +248,8 @@ def _note(error: UnexpectedInput, source: StatementText, span: Span, problems: P
     """Says in words what stood in the way and what could have stood there."""
     if isinstance(error, UnexpectedCharacters):
         at = error.pos_in_stream or 0
-        problems.add("SYNTAX", f"{quoted(_character(error))} cannot stand here", Span(at, at + 1))
+        hint = _CHARACTER_HINTS.get(_character(error), "")
+        problems.add("SYNTAX", f"{quoted(_character(error))} cannot stand here{hint}", Span(at, at + 1))
         return
     if not isinstance(error, UnexpectedToken):
         raise error  # an LALR parser with a lexer has no other
@@ -221,8 +257,7 @@ def _note(error: UnexpectedInput, source: StatementText, span: Span, problems: P
     if "NUMBER" not in accepted and not _AFTER_VALUE.isdisjoint(accepted):
         accepted = accepted | {"SCALE"}  # the parser may have taken the value for complete already
     expected = [words for terminal, words in _EXPECTED_WORDS if terminal in accepted]
-    if accepted == {"NAME"}:
-        expected = ["the name of an output"]
+    expected = _ONLY_EXPECTED.get(frozenset(accepted), expected)
     wanted = " or ".join([", ".join(expected[:-1]), expected[-1]] if len(expected) > 1 else expected)
     token = error.token
     if token.type == "$END":
@@ -238,6 +273,8 @@ def _note(error: UnexpectedInput, source: StatementText, span: Span, problems: P
 
 
 def _hint(token: Token, accepted: set[str], source: StatementText) -> str:
+    if token.type == "SAVED" and "SCALE" in accepted:
+        return "; a longer timeframe is written `@1w`"
     if token.type == "ASSIGN" and "SCALE" in accepted:
         return "; for equality write `==`"
     if token.type == "COMPARE" and source.text[: _start(token) - source.start].endswith("="):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from candelabra_server.domain.periods import most_candles
 from candelabra_server.formulas.checker import Output
-from candelabra_server.formulas.graph import Node
-from candelabra_server.formulas.operations import FIELD
+from candelabra_server.formulas.graph import OWN, Node, Source
+from candelabra_server.formulas.operations import ALIGN, ALL_HISTORY, FIELD
 
 __all__ = ["Plan", "Step", "make_plan"]
 
@@ -34,20 +36,24 @@ class Plan:
     Attributes:
         steps: in the order in which they run; inputs come before what uses them.
         outputs: for every output column, the number of its step.
-        warm_up_candles: candles before a row that its values need.
+        timeframe: of the job's candles, canonical.
+        warm_up_candles: candles before a row that its values need; ALL_HISTORY where they need every one.
         look_ahead_candles: candles after a row that its values need.
-        fields: names of the candle fields that are read, sorted.
+        fields: names of the candle fields that are read, by whose candles they are of; sorted.
+        other_symbols: symbols that are read beside the job's own, with the candles before the range that they need.
     """
 
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
+    timeframe: str
     warm_up_candles: int
     look_ahead_candles: int
-    fields: tuple[str, ...]
+    fields: Mapping[Source, tuple[str, ...]]
+    other_symbols: Mapping[str, int]
 
 
-def make_plan(outputs: Sequence[Output]) -> Plan:
-    """Plans what the outputs need, and nothing else."""
+def make_plan(outputs: Sequence[Output], timeframe: str) -> Plan:
+    """Plans what the outputs need over candles of a timeframe, and nothing else."""
     wanted = [output.series.node for output in outputs]
     nodes = _reachable(wanted)
     numbers = {node.index: number for number, node in enumerate(nodes)}
@@ -66,10 +72,41 @@ def make_plan(outputs: Sequence[Output]) -> Plan:
             for number, node in enumerate(nodes)
         ),
         outputs=tuple(numbers[node.index] for node in wanted),
+        timeframe=timeframe,
         warm_up_candles=max((node.warm_up for node in wanted), default=0),
         look_ahead_candles=max((node.look_ahead for node in wanted), default=0),
-        fields=tuple(sorted(str(node.settings[0]) for node in nodes if node.operation is FIELD)),
+        fields=_fields(nodes),
+        other_symbols=_other_symbols(nodes, timeframe),
     )
+
+
+def _fields(nodes: Sequence[Node]) -> Mapping[Source, tuple[str, ...]]:
+    names: dict[Source, set[str]] = {}
+    for node in nodes:
+        if node.operation is FIELD and node.source is not None:
+            names.setdefault(node.source, set()).add(str(node.settings[0]))
+    return MappingProxyType({source: tuple(sorted(names[source])) for source in sorted(names)})
+
+
+def _other_symbols(nodes: Sequence[Node], timeframe: str) -> Mapping[str, int]:
+    """What an alignment from another symbol needs of it before the first candle of the job's own.
+
+    Where one other symbol is aligned to another, that one's own warm-up is time that the inner one must cover too:
+    it is then read from its first candle.
+    """
+    needs: dict[str, int] = {}
+    for node in nodes:
+        if node.operation is not ALIGN or node.source is None:
+            continue
+        (below,) = node.inputs
+        if below.source is None or below.source.symbol == node.source.symbol:
+            continue
+        symbol, longer = below.source
+        need = (below.warm_up + 2) * most_candles(timeframe, longer) if longer else below.warm_up + 1
+        if node.source.symbol != OWN.symbol:
+            need = ALL_HISTORY
+        needs[symbol] = min(max(needs.get(symbol, 0), need), ALL_HISTORY)
+    return MappingProxyType(needs)
 
 
 def _reachable(wanted: Sequence[Node]) -> list[Node]:

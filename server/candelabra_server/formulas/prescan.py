@@ -24,13 +24,15 @@ __all__ = ["StatementText", "prescan"]
 _TOKEN = re.compile(
     r"(?P<blank>[ \t\r]+)"
     r"|(?P<comment>\#[^\n]*)"
+    r"|(?P<text>\"[^\"\n]*\"|'[^'\n]*')"
+    r"|(?P<at>@[A-Za-z0-9_]+(?:/[A-Za-z_][A-Za-z0-9_]*)*(?:@[0-9]+)?)"
     r"|(?P<word>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[$A-Za-z_][$A-Za-z_0-9]*)"
     r"|(?P<power>\*\*|\^)"
     r"|(?P<compare>[<>=!]=|[<>])"
     r"|(?P<open>[(\[])"
     r"|(?P<close>[)\]])"
     r"|(?P<sign>[+-])"
-    r"|(?P<scale>[*/%])"
+    r"|(?P<scale>[*/%&|])"
     r"|(?P<comma>[,=])"
     r"|(?P<separator>[;\n])"
     r"|(?P<dot>\.)"
@@ -39,16 +41,15 @@ _TOKEN = re.compile(
 )
 _CLOSER = {"(": ")", "[": "]"}
 _HINTS = {
-    "&": "write `and`",
-    "|": "write `or`",
     "!": "write `not`, or `!=` for not equal",
     "?": "write `if(condition, a, b)`",
     ":": "write `if(condition, a, b)` for a choice, `=` for a name",
     "{": "write `(`",
     "}": "write `)`",
-    "'": "the language has no text values",
-    '"': "the language has no text values",
-    "@": "other timeframes are not available yet",
+    "'": "a text ends on the line where it begins, with the same mark",
+    '"': "a text ends on the line where it begins, with the same mark",
+    "@": "write `close@1w` for another timeframe, `@name(…)` for a saved formula",
+    "~": "write `not`",
     "\u2212": "write `-`",
     "\u2013": "write `-`",
     "\u00d7": "write `*`",
@@ -83,13 +84,13 @@ class _Level:
         return self.signs + self.negations
 
 
-def prescan(text: str, limits: FormulaLimits, problems: ProblemLog) -> list[StatementText]:
-    """Cuts the text into statements, none of them blank.
+def prescan(text: str, limits: FormulaLimits, problems: ProblemLog, *, trusted: bool = False) -> list[StatementText]:
+    """Cuts the text into statements, none of them blank; the length of a trusted text has no limit.
 
     Raises:
         FormulaError: a limit is passed, a character cannot be used, brackets do not match, or there is nothing.
     """
-    if len(text) > limits.max_expression_length:
+    if len(text) > limits.max_expression_length and not trusted:
         problems.add(
             "TOO_LONG",
             f"the formula has {len(text)} characters; the limit is {limits.max_expression_length}",
@@ -145,6 +146,8 @@ class _Scan:
         after_operand, self._after_operand = self._after_operand, False
         if kind == "word":
             self._word(level, piece)
+        elif kind in {"text", "at"}:
+            self._after_operand = True
         elif kind == "open":
             self._outer_depth += level.depth + 1
             self._levels.append(_Level(piece, start))

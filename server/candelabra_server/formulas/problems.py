@@ -35,9 +35,19 @@ class ProblemLog:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, code: str, message: str, span: Span, *, known: Iterable[str] | None = None) -> None:
-        """Notes a problem; with `known`, suggests the closest of these names for the spanned text."""
-        if self.full:
+    def add(
+        self, code: str, message: str, span: Span, *, known: Iterable[str] | None = None, signature: str = ""
+    ) -> None:
+        """Notes a problem, once however often it is met.
+
+        Args:
+            code: stable, upper-case.
+            message: one line.
+            span: what is wrong.
+            known: names of which the closest to the spanned text is suggested.
+            signature: how the function that is called wrongly is written.
+        """
+        if self.full or any(span == place and problem.code == code for place, problem in self._found):
             return
         text = self._text
         start = min(max(span.start, 0), len(text))
@@ -56,6 +66,7 @@ class ProblemLog:
                     length=max(1, min(span.end, line_end) - start),
                     source=text[line_start:line_end],
                     suggestion=suggestion,
+                    signature=signature,
                 ),
             )
         )

@@ -1,36 +1,45 @@
 """FormulaService: the text of a formula to something that can be evaluated.
 
-1. prescan.py bounds the text and cuts it into statements.
-2. parser.py gives each statement typed nodes.
-3. checker.py gives them meaning against the catalogue and puts them in a graph (graph.py), equal ones once.
-4. planner.py orders the graph; evaluator.py runs it over candles with the kernels.
+1. prescan.py bounds the text and cuts it into statements; parser.py gives each typed nodes.
+2. checker.py gives them meaning against the catalogue and puts them in a graph (graph.py), equal ones once.
+3. planner.py orders the graph; evaluator.py runs it over candles with the kernels.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from candelabra_server.domain.candles import Candles, FloatColumn
-from candelabra_server.errors import FormulaError, FormulaProblem
-from candelabra_server.formulas import evaluator
-from candelabra_server.formulas.checker import check
+from candelabra_server.errors import (
+    FormulaError,
+    FormulaNotFoundError,
+    FormulaProblem,
+    InvalidRequestError,
+    Reason,
+    Violation,
+)
+from candelabra_server.formulas.builtins import BUILTIN_FORMULAS
+from candelabra_server.formulas.checker import Checked, check_text
+from candelabra_server.formulas.compile_options import CompileOptions
+from candelabra_server.formulas.evaluator import Evaluation
 from candelabra_server.formulas.graph import Graph
 from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.nodes import ColumnKind
-from candelabra_server.formulas.parser import parse_statement
 from candelabra_server.formulas.planner import Plan, make_plan
-from candelabra_server.formulas.prescan import prescan
-from candelabra_server.formulas.problems import ProblemLog
-from candelabra_server.formulas.settings import SettingRules
+from candelabra_server.formulas.problems import closest_name, quoted
+from candelabra_server.formulas.saved import SavedFormula
+from candelabra_server.formulas.scope import Library, Workspace
+from candelabra_server.formulas.store import FormulaStore
 
 __all__ = ["ColumnKind", "CompiledFormula", "FormulaService", "OutputColumn"]
 
-_DEFAULTS = FormulaLimits()
 _CACHED_FORMULAS = 256
+_DEFAULT_OPTIONS = CompileOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,129 +50,288 @@ class OutputColumn:
     kind: ColumnKind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledFormula:
     """A checked formula with its parameters put in. Immutable, and safe to evaluate from several threads.
 
     Attributes:
         columns: what it gives, in order.
-        warm_up_candles: candles that have to stand before the first row of the range for its values to be the same
-            as on the whole history.
-        fields: names of the candle fields it reads, sorted.
+        parameters: the values it was compiled with, by name.
+        used_parameters: those of them that it uses.
+        saved_formulas: those that it is or calls, by the reference under which they were found.
         warnings: what its author should know, one sentence each.
+        plan: what is computed.
     """
 
     columns: tuple[OutputColumn, ...]
-    warm_up_candles: int
-    fields: tuple[str, ...]
+    parameters: Mapping[str, float]
+    used_parameters: frozenset[str]
+    saved_formulas: Mapping[str, SavedFormula]
     warnings: tuple[str, ...]
-    _plan: Plan = field(repr=False)
+    plan: Plan = field(repr=False)
 
-    def evaluate(self, candles: Candles, *, checkpoint: Callable[[], None] | None = None) -> list[FloatColumn]:
+    @property
+    def warm_up_candles(self) -> int:
+        """Candles before the range that its values need: then they are the same as on the whole history.
+
+        Where they need every candle, a number that no store reaches.
+        """
+        return self.plan.warm_up_candles
+
+    @property
+    def other_symbols(self) -> Mapping[str, int]:
+        """Symbols that it reads beside the job's own, with the candles before the range that they need."""
+        return self.plan.other_symbols
+
+    def evaluate(
+        self,
+        candles: Candles,
+        *,
+        others: Mapping[str, Candles] | None = None,
+        checkpoint: Callable[[], None] | None = None,
+    ) -> list[FloatColumn]:
         """One new C-contiguous float64 column for each of `columns`, over all rows of the candles.
 
         Args:
             candles: only read. Rows that lack part of their warm-up are NaN or, for Qlib's operators, computed from
                 what is there.
+            others: candles of `other_symbols`, over the time of all rows and their own warm-up before; only read.
             checkpoint: called between the steps of the computation; what it raises ends the evaluation.
 
         Raises:
             SymbolFailure: the candles lack a field that the formula reads (FIELD_NOT_STORED).
         """
-        return evaluator.evaluate(self._plan, candles, checkpoint=checkpoint)
+        return Evaluation(self.plan, candles, others or {}, checkpoint).columns()
 
 
-_CacheKey = tuple[str, tuple[tuple[str, str], ...], bool]
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What came of a text, and what it found under the references to saved formulas (None: nothing)."""
+
+    outcome: CompiledFormula | tuple[FormulaProblem, ...]
+    found: Mapping[str, SavedFormula | None]
+
+
+_CacheKey = tuple[str, tuple[tuple[str, str], ...], CompileOptions, bool]
 
 
 class FormulaService:
     """Compiles formulas, and remembers those it compiled lately. Safe to use from several threads.
 
-    Raises:
-        ConfigurationError: a limit cannot work.
+    Args:
+        limits: bounds on one formula; None for the defaults.
+        store: where saved formulas are kept; without it there are only the built-in ones.
     """
 
-    def __init__(
-        self,
-        *,
-        max_expression_length: int = _DEFAULTS.max_expression_length,
-        max_statements: int = _DEFAULTS.max_statements,
-        max_nesting: int = _DEFAULTS.max_nesting,
-        max_nodes: int = _DEFAULTS.max_nodes,
-        max_window: int = _DEFAULTS.max_window,
-        max_warm_up_candles: int = _DEFAULTS.max_warm_up_candles,
-    ) -> None:
-        self._limits = FormulaLimits(
-            max_expression_length=max_expression_length,
-            max_statements=max_statements,
-            max_nesting=max_nesting,
-            max_nodes=max_nodes,
-            max_window=max_window,
-            max_warm_up_candles=max_warm_up_candles,
-        )
+    def __init__(self, *, limits: FormulaLimits | None = None, store: FormulaStore | None = None) -> None:
+        self._limits = limits or FormulaLimits()
+        self._store = store
         self._lock = threading.Lock()
         # Texts that are wrong are remembered too: sending one again must not cost more than sending a right one.
-        self._compiled: OrderedDict[_CacheKey, CompiledFormula | tuple[FormulaProblem, ...]] = OrderedDict()
+        self._compiled: OrderedDict[_CacheKey, _Compiled] = OrderedDict()
 
     def worker_config(self) -> dict[str, Any]:
         """What `create_formula_service` makes an equal service from, in JSON values."""
-        return {"type": "builtin", **asdict(self._limits)}
+        store = {} if self._store is None else {"store": str(self._store.folder)}
+        return {"type": "builtin", **asdict(self._limits), **store}
+
+    def find(self, reference: str) -> SavedFormula:
+        """The saved or built-in formula of a reference such as `trend` or `trend@3`. Blocks.
+
+        Raises:
+            FormulaNotFoundError: there is none.
+            StoreError: the formulas cannot be read.
+        """
+        if self._store is not None:
+            return self._store.get(reference)
+        identifier, _, version = reference.partition("@")
+        builtin = BUILTIN_FORMULAS.get(identifier)
+        if builtin is not None and version in {"", str(builtin.version)}:
+            return builtin
+        close = closest_name(identifier, BUILTIN_FORMULAS)
+        hint = f"; did you mean `{close}`?" if close else ""
+        raise FormulaNotFoundError(f"there is no formula {quoted(reference)}{hint}", metadata={"id": reference})
 
     def compile(
-        self, expression: str, *, parameters: Mapping[str, float], allow_lookahead: bool = False
+        self,
+        expression: str,
+        *,
+        parameters: Mapping[str, float],
+        options: CompileOptions = _DEFAULT_OPTIONS,
+        library: Library | None = None,
     ) -> CompiledFormula:
         """Checks a formula and makes it ready to evaluate.
 
         Args:
             expression: the text.
             parameters: constants by name; one that the formula does not use becomes a warning.
-            allow_lookahead: whether values may depend on later candles; rows that lack those are NaN.
+            options: what the job says about its meaning.
+            library: finds the saved formulas that it calls; None for `find`.
 
         Raises:
             FormulaError: the formula is wrong; has every mistake found.
         """
+        return self._compile_text(expression, parameters, options, library or self.find, trusted=False)
+
+    def compile_saved(
+        self,
+        reference: str,
+        *,
+        parameters: Mapping[str, float],
+        options: CompileOptions = _DEFAULT_OPTIONS,
+        library: Library | None = None,
+    ) -> CompiledFormula:
+        """The same for a saved formula: defaults stand in for parameters that are not given.
+
+        Raises:
+            FormulaNotFoundError: there is none under this reference.
+            InvalidRequestError: a parameter is missing or out of its range.
+            FormulaError: its text is wrong, as when a formula that it calls was changed.
+        """
+        find = library or self.find
+        formula = find(reference)
+        compiled = self._compile_text(
+            formula.expression,
+            bound_parameters(formula, parameters),
+            replace(
+                options,
+                qlib_defects=options.qlib_defects or formula.qlib_defects,
+                float32_fields=options.float32_fields or formula.float32_fields,
+            ),
+            find,
+            trusted=formula.built_in,
+        )
+        return replace(compiled, saved_formulas={reference: formula, **compiled.saved_formulas})
+
+    def check_saved(self, draft: SavedFormula) -> None:
+        """Checks the text of a formula that is to be saved. A parameter without a default may be anything yet.
+
+        Raises:
+            FormulaError: the text is wrong, or calls itself through other saved formulas.
+        """
+        parameters = {
+            parameter.name: math.nan if parameter.default is None else parameter.default
+            for parameter in draft.parameters
+        }
+        options = CompileOptions(qlib_defects=draft.qlib_defects, float32_fields=draft.float32_fields)
+        workspace = Workspace(
+            graph=Graph(self._limits.max_nodes, options.timeframe),
+            timeframe=options.timeframe,
+            library=self.find,
+            open_formulas=[draft.id],
+        )
+        check_text(draft.expression, workspace=workspace, parameters=parameters, options=options, limits=self._limits)
+
+    def _compile_text(
+        self,
+        expression: str,
+        parameters: Mapping[str, float],
+        options: CompileOptions,
+        library: Library,
+        *,
+        trusted: bool,
+    ) -> CompiledFormula:
         # As text: NaN is not equal to itself, and 0.0 is to -0.0.
         constants = tuple(sorted((name, repr(float(value))) for name, value in parameters.items()))
-        key = (expression, constants, allow_lookahead)
+        key = (expression, constants, options, trusted)
         with self._lock:
-            found = self._compiled.get(key)
-            if found is not None:
+            compiled = self._compiled.get(key)
+            if compiled is not None:
                 self._compiled.move_to_end(key)
-        if found is None:
-            found = self._compile(expression, parameters, allow_lookahead=allow_lookahead)
+        if compiled is None or not _is_current(compiled, library):
+            compiled = self._check_and_plan(expression, parameters, options, library, trusted=trusted)
             with self._lock:
-                self._compiled[key] = found
+                self._compiled[key] = compiled
                 while len(self._compiled) > _CACHED_FORMULAS:
                     self._compiled.popitem(last=False)
-        if isinstance(found, CompiledFormula):
-            return found
-        raise FormulaError(found)
+        if isinstance(compiled.outcome, CompiledFormula):
+            return compiled.outcome
+        raise FormulaError(compiled.outcome)
 
-    def _compile(
-        self, expression: str, parameters: Mapping[str, float], *, allow_lookahead: bool
-    ) -> CompiledFormula | tuple[FormulaProblem, ...]:
-        problems = ProblemLog(expression)
-        try:
-            statements = [parse_statement(source, problems) for source in prescan(expression, self._limits, problems)]
-            checked = check(
-                statements,
-                parameters=parameters,
-                rules=SettingRules(self._limits, allow_lookahead),
-                graph=Graph(self._limits.max_nodes),
-                problems=problems,
-            )
-            if problems:
-                problems.fail()
-        except FormulaError as error:
-            return error.problems
-        plan = make_plan(checked.outputs)
-        warnings = checked.warnings
-        if plan.look_ahead_candles:
-            warnings = (f"values depend on candles up to {plan.look_ahead_candles} rows later", *warnings)
-        return CompiledFormula(
-            columns=tuple(OutputColumn(output.name, output.series.kind) for output in checked.outputs),
-            warm_up_candles=plan.warm_up_candles,
-            fields=plan.fields,
-            warnings=warnings,
-            _plan=plan,
+    def _check_and_plan(
+        self,
+        expression: str,
+        parameters: Mapping[str, float],
+        options: CompileOptions,
+        library: Library,
+        *,
+        trusted: bool,
+    ) -> _Compiled:
+        found: dict[str, SavedFormula | None] = {}
+
+        def recording(reference: str) -> SavedFormula:
+            found[reference] = _found(library, reference)
+            return found[reference] or library(reference)
+
+        workspace = Workspace(
+            graph=Graph(self._limits.max_nodes, options.timeframe), timeframe=options.timeframe, library=recording
         )
+        try:
+            checked = check_text(
+                expression,
+                workspace=workspace,
+                parameters=parameters,
+                options=options,
+                limits=self._limits,
+                trusted=trusted,
+            )
+        except FormulaError as error:
+            return _Compiled(error.problems, found)
+        return _Compiled(_planned(checked, parameters, options, found), found)
+
+
+def bound_parameters(formula: SavedFormula, given: Mapping[str, float]) -> dict[str, float]:
+    """Every parameter that is given, and the defaults of those that are not.
+
+    Raises:
+        InvalidRequestError: one is missing or out of its range.
+    """
+    values = dict(given)
+    violations = []
+    for parameter in formula.parameters:
+        value = values.get(parameter.name, parameter.default)
+        if value is None:
+            violations.append(Violation(f"parameters[{parameter.name}]", f"is required by formula `{formula.id}`"))
+            continue
+        values[parameter.name] = value
+        low = -math.inf if parameter.minimum is None else parameter.minimum
+        high = math.inf if parameter.maximum is None else parameter.maximum
+        if not low <= value <= high:
+            violations.append(
+                Violation(f"parameters[{parameter.name}]", f"must be from {low:g} to {high:g}, not {value:g}")
+            )
+    if violations:
+        raise InvalidRequestError(violations, reason=Reason.INVALID_REQUEST)
+    return values
+
+
+def _planned(
+    checked: Checked,
+    parameters: Mapping[str, float],
+    options: CompileOptions,
+    found: Mapping[str, SavedFormula | None],
+) -> CompiledFormula:
+    plan = make_plan(checked.outputs, options.timeframe)
+    warnings = checked.warnings
+    if plan.look_ahead_candles:
+        warnings = (f"values depend on candles up to {plan.look_ahead_candles} rows later", *warnings)
+    return CompiledFormula(
+        columns=tuple(OutputColumn(output.name, output.series.kind) for output in checked.outputs),
+        parameters=dict(parameters),
+        used_parameters=checked.used_parameters,
+        saved_formulas={reference: formula for reference, formula in found.items() if formula is not None},
+        warnings=warnings,
+        plan=plan,
+    )
+
+
+def _found(library: Library, reference: str) -> SavedFormula | None:
+    try:
+        return library(reference)
+    except FormulaNotFoundError:
+        return None
+
+
+def _is_current(compiled: _Compiled, library: Library) -> bool:
+    """Whether the saved formulas that a compilation found are still what is found."""
+    return all(_found(library, reference) == formula for reference, formula in compiled.found.items())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from candelabra_server.formulas.graph import Node
 from candelabra_server.formulas.nodes import ColumnKind
 
-__all__ = ["Bundle", "Series", "Value"]
+__all__ = ["Bundle", "OtherSymbol", "Series", "TextValue", "Value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Several columns of one function, by the names of its outputs, in their order."""
+    """Several values under one name: the outputs of a function or the columns of a saved formula, in their order."""
 
     function: str
-    outputs: Mapping[str, Series]
+    outputs: Mapping[str, Series | Bundle]
 
     @property
     def choices(self) -> str:
@@ -32,5 +32,19 @@ class Bundle:
         return ", ".join(f"`.{name}`" for name in self.outputs)
 
 
-Value = Series | Bundle | None
+@dataclass(frozen=True, slots=True)
+class TextValue:
+    """A text, which only an argument can be."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSymbol:
+    """`symbol("SPY")`: what is behind the dot is one of its fields."""
+
+    symbol: str
+
+
+Value = Series | Bundle | TextValue | OtherSymbol | None
 """None: something is wrong with it, and has been told; whatever uses it has no value either."""

@@ -17,14 +17,22 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from candelabra.v1 import Precision, ProcessingJob
+from candelabra.v1 import Compatibility, Precision, ProcessingJob
 from candelabra.worker.v1 import ChunkTask, SymbolTask
 from candelabra_server.candles.repository import ICandleRepository, Snapshot
 from candelabra_server.config import JobLimits
 from candelabra_server.domain.date_range import DateRange
 from candelabra_server.domain.timeframe import Timeframe
-from candelabra_server.errors import FormulaError, InvalidRequestError, Reason, TimeframeNotStoredError, Violation
-from candelabra_server.formulas.service import FormulaService
+from candelabra_server.errors import (
+    FormulaError,
+    FormulaNotFoundError,
+    InvalidRequestError,
+    Reason,
+    TimeframeNotStoredError,
+    Violation,
+)
+from candelabra_server.formulas.service import CompiledFormula, FormulaService
+from candelabra_server.processing.job_formula import compile_job, shipped_formulas
 from candelabra_server.processing.result_encoding import UNLIMITED_MESSAGE_BYTES
 
 __all__ = ["JobPlan", "WorkerConfigs", "check_symbol_names", "matching_symbols", "plan_job", "prepare_symbol_args"]
@@ -92,6 +100,8 @@ def prepare_symbol_args(symbol: str, job: ProcessingJob) -> dict[str, Any]:
         "max_message_bytes": job.output.max_message_bytes,
         "allow_lookahead": job.options.allow_lookahead,
         "symbol_time_limit_millis": job.options.symbol_time_limit_millis,
+        "qlib_defects": job.formula.compatibility == Compatibility.COMPATIBILITY_QLIB,
+        "float32_fields": job.formula.float32_fields,
     }
     return args | {name: value for name, value in options.items() if value}
 
@@ -113,11 +123,14 @@ def plan_job(
         InvalidRequestError: the job cannot run; has everything that is wrong with it.
         StoreError: the store cannot be read.
     """
-    violations = [*_check_fields(job), *_check_output(job), *_check_formula(job, formula_service, limits)]
+    violations = [*_check_fields(job), *_check_output(job)]
     timeframe = _parse_timeframe(job.timeframe, violations)
+    formula = _compile_formula(job, timeframe, formula_service, limits, violations)
     snapshot = _open_snapshot(candle_repo, timeframe, violations) if timeframe else None
     try:
         symbols = _resolve_symbols(job.symbols, snapshot.symbols if snapshot else None, limits, violations)
+        if formula is not None and snapshot is not None:
+            violations.extend(_check_other_symbols(formula, snapshot))
         if violations or snapshot is None:
             raise InvalidRequestError(violations, reason=_overall_reason(violations))
         args = prepare_symbol_args("", job) | {"timeframe": timeframe}
@@ -129,6 +142,8 @@ def plan_job(
             formula_service_config=configs.formula_service,
             snapshot_id=snapshot.id,
         )
+        if formula is not None:
+            shared.task.saved_formulas.extend(shipped_formulas(formula))
         return JobPlan(
             job_id=job.job_id or f"job-{secrets.token_hex(8)}",
             symbols=symbols,
@@ -196,36 +211,58 @@ def _check_output(job: ProcessingJob) -> Iterator[Violation]:
         yield Violation("options.weight", f"must be {_SMALLEST_WEIGHT} to {_LARGEST_WEIGHT}, not {options.weight}")
 
 
-def _check_formula(job: ProcessingJob, formula_service: FormulaService, limits: JobLimits) -> Iterator[Violation]:
+def _compile_formula(
+    job: ProcessingJob,
+    timeframe: str | None,
+    formula_service: FormulaService,
+    limits: JobLimits,
+    violations: list[Violation],
+) -> CompiledFormula | None:
+    """The job's formula, or None where it has none or a wrong one."""
+    found = list(_check_formula_fields(job, limits))
+    violations.extend(found)
+    if found or not job.HasField("formula"):
+        return None
+    try:
+        return compile_job(job, timeframe, formula_service)
+    except FormulaError as error:
+        field = "formula.id" if job.formula.id else "formula.expression"
+        violations.extend(Violation(field, str(problem), reason=problem.code) for problem in error.problems)
+    except FormulaNotFoundError as error:
+        violations.append(Violation("formula.id", error.message, reason=error.reason))
+    except InvalidRequestError as error:
+        violations.extend(error.violations)
+    return None
+
+
+def _check_formula_fields(job: ProcessingJob, limits: JobLimits) -> Iterator[Violation]:
     if len(job.parameters) > limits.max_parameters:
         yield Violation("parameters", f"are {len(job.parameters):,}; one job may have {limits.max_parameters} at most")
         return
-    unfit = [name for name, value in sorted(job.parameters.items()) if not math.isfinite(value)]
-    for name in unfit:
-        yield Violation(f"parameters[{name}]", f"must be finite, not {job.parameters[name]}")
-    if not job.HasField("formula"):
-        for name in sorted(job.parameters):
+    for name, value in sorted(job.parameters.items()):
+        if not math.isfinite(value):
+            yield Violation(f"parameters[{name}]", f"must be finite, not {value}")
+        elif not job.HasField("formula"):
             yield Violation(f"parameters[{name}]", "the job has no formula that could use it")
+    if not job.HasField("formula"):
         return
-    if job.formula.id:
-        other = "; give the expression alone" if job.formula.expression else "; give its text as formula.expression"
-        yield Violation(
-            "formula.id", f"saved formulas are not available yet{other}", reason=Reason.FORMULA_ID_UNAVAILABLE
-        )
-    elif not job.formula.expression.strip():
+    if job.formula.compatibility not in Compatibility.values():
+        yield Violation("formula.compatibility", f"{job.formula.compatibility} is not known; expected QLIB or none")
+    if job.formula.id and job.formula.expression:
+        yield Violation("formula", "has an id and an expression; give one of them")
+    elif not job.formula.id and not job.formula.expression.strip():
         yield Violation("formula.expression", "is empty; give a formula, or leave `formula` unset to get the candles")
-    elif not unfit:
-        yield from _check_expression(job, formula_service)
 
 
-def _check_expression(job: ProcessingJob, formula_service: FormulaService) -> Iterator[Violation]:
-    try:
-        formula_service.compile(
-            job.formula.expression, parameters=dict(job.parameters), allow_lookahead=job.options.allow_lookahead
-        )
-    except FormulaError as error:
-        for problem in error.problems:
-            yield Violation("formula.expression", str(problem), reason=problem.code)
+def _check_other_symbols(formula: CompiledFormula, snapshot: Snapshot) -> Iterator[Violation]:
+    stored = frozenset(snapshot.symbols) if formula.other_symbols else frozenset()
+    for symbol in sorted(formula.other_symbols):
+        if symbol not in stored:
+            yield Violation(
+                "formula.expression",
+                f"looks at the symbol {symbol!r}, which is not stored in this timeframe",
+                reason=Reason.UNKNOWN_SYMBOL,
+            )
 
 
 def _parse_timeframe(spelling: str, violations: list[Violation]) -> str | None:
@@ -291,7 +328,7 @@ def _overall_reason(violations: Sequence[Violation]) -> Reason:
     if all(violation.field == "formula.expression" for violation in violations):
         return Reason.INVALID_FORMULA
     own = {violation.reason for violation in violations}
-    for reason in (Reason.FORMULA_ID_UNAVAILABLE, Reason.TIMEFRAME_NOT_STORED):
+    for reason in (Reason.FORMULA_NOT_FOUND, Reason.TIMEFRAME_NOT_STORED):
         if own == {reason}:
             return reason
     return Reason.INVALID_REQUEST

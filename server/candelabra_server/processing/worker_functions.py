@@ -35,6 +35,7 @@ from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, Wor
 from candelabra_server.formulas.factory import create_formula_service
 from candelabra_server.formulas.service import ColumnKind as OutputKind
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
+from candelabra_server.processing.job_formula import compile_task
 from candelabra_server.processing.result_encoding import (
     DEFAULT_MESSAGE_BYTES,
     UNLIMITED_MESSAGE_BYTES,
@@ -251,15 +252,7 @@ class _SymbolWork:
             date_range = DateRange.parse(task.date_range_start, task.date_range_end)
         except ValueError as error:
             raise SymbolFailure(str(error), reason=Reason.INVALID_REQUEST) from error
-        formula = None
-        if task.formula_expression:
-            formula = environment.formula_service.compile(
-                task.formula_expression,
-                parameters=dict(task.parameters),
-                allow_lookahead=task.allow_lookahead,
-            )
-        elif task.formula_id:
-            raise SymbolFailure("saved formulas are not available yet", reason=Reason.FORMULA_ID_UNAVAILABLE)
+        formula = compile_task(task, timeframe, environment.formula_service)
         return cls(environment, task, timeframe, date_range, formula, snapshot_id)
 
     def run(self, symbol: str) -> list[bytes]:
@@ -276,9 +269,10 @@ class _SymbolWork:
         )
         if self.task.last_n:
             candles = candles.last(self.task.last_n, warm_up_candles=warm_up_candles)
+        others = self._load_others(candles)
         checkpoint()
         loaded = time.perf_counter_ns()
-        columns = self._evaluate(candles, checkpoint)
+        columns = self._evaluate(candles, others, checkpoint)
         evaluated = time.perf_counter_ns()
         info = ResultInfo(
             candles_read=len(candles),
@@ -297,13 +291,37 @@ class _SymbolWork:
             max_message_bytes=self.task.max_message_bytes or DEFAULT_MESSAGE_BYTES,
         )
 
-    def _evaluate(self, candles: Candles, checkpoint: Callable[[], None]) -> list[tuple[str, ColumnKind, FloatColumn]]:
+    def _load_others(self, candles: Candles) -> dict[str, Candles]:
+        """Candles of the other symbols that the formula reads, over the time of these."""
+        if self.formula is None or not self.formula.other_symbols:
+            return {}
+        first, last = (int(candles.open_time_micros[row]) for row in (0, -1))
+        others = {}
+        for symbol, warm_up in self.formula.other_symbols.items():
+            load = partial(
+                self.environment.candle_repo.load,
+                symbol,
+                self.timeframe,
+                warm_up_candles=warm_up,
+                snapshot_id=self.snapshot_id,
+            )
+            try:
+                others[symbol] = load(DateRange(first, last))
+            except SymbolFailure as failure:
+                if failure.reason != Reason.NO_CANDLES:
+                    raise
+                others[symbol] = load(DateRange(end_micros=last))  # what closed before still counts
+        return others
+
+    def _evaluate(
+        self, candles: Candles, others: Mapping[str, Candles], checkpoint: Callable[[], None]
+    ) -> list[tuple[str, ColumnKind, FloatColumn]]:
         """Every output over all rows, warm-up included; the candles' own fields when there is no formula."""
         if self.formula is None:
             further = sorted(set(candles.fields) - set(PRICE_FIELDS))
             names = [name for name in (*PRICE_FIELDS, *further) if name in candles.fields]
             return [(name, ColumnKind.COLUMN_KIND_NUMBER, candles.fields[name]) for name in names]
-        values = self.formula.evaluate(candles, checkpoint=checkpoint)
+        values = self.formula.evaluate(candles, others=others, checkpoint=checkpoint)
         return [
             (column.name, _KINDS[column.kind], array)
             for column, array in zip(self.formula.columns, values, strict=True)

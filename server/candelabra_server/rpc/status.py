@@ -15,7 +15,10 @@ from google.rpc.status_pb2 import Status
 from candelabra_server.errors import (
     CandelabraError,
     ConfigurationError,
+    FormulaChangedError,
     FormulaError,
+    FormulaExistsError,
+    FormulaNotFoundError,
     ImportRefusedError,
     InvalidRequestError,
     Reason,
@@ -43,6 +46,9 @@ DETAILS_METADATA_KEY = "grpc-status-details-bin"
 STATUS_CODES: dict[type[CandelabraError], grpc.StatusCode] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
     FormulaError: grpc.StatusCode.INVALID_ARGUMENT,
+    FormulaNotFoundError: grpc.StatusCode.NOT_FOUND,
+    FormulaExistsError: grpc.StatusCode.ALREADY_EXISTS,
+    FormulaChangedError: grpc.StatusCode.ABORTED,
     TimeframeNotStoredError: grpc.StatusCode.INVALID_ARGUMENT,
     ImportRefusedError: grpc.StatusCode.INVALID_ARGUMENT,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,

@@ -44,11 +44,12 @@ def joined(*parts) -> st.SearchStrategy[str]:
 
 def larger(smaller: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     window = st.integers(min_value=2, max_value=20).map(str)
+    condition = joined("(", smaller, st.sampled_from([" < ", " <= ", " == ", " != "]), smaller, ")")
     return st.one_of(
         joined("(", smaller, st.sampled_from([" + ", " - ", " * ", " / ", " % ", " ^ "]), smaller, ")"),
-        joined("(", smaller, st.sampled_from([" < ", " <= ", " == ", " != "]), smaller, ")"),
-        joined("(not ", smaller, " and ", smaller, " or ", smaller, ")"),
-        joined("if(", smaller, ", ", smaller, ", ", smaller, ")"),
+        condition,
+        joined("(not ", condition, " and ", condition, " or ", condition, ")"),
+        joined("if(", condition, ", ", smaller, ", ", smaller, ")"),
         joined(
             st.sampled_from(["sma", "wma", "stddev", "highest", "lowest", "change", "roc"]),
             "(",
@@ -65,7 +66,9 @@ def larger(smaller: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 FORMULAS = st.recursive(
-    st.sampled_from(["open", "high", "low", "close", "volume", "$gaps", "2", "-0.5"]), larger, max_leaves=8
+    st.sampled_from(["open", "high", "low", "close", "volume", "$gaps", "close * 0 + 2", "(close - close - 0.5)"]),
+    larger,
+    max_leaves=8,
 )
 THOROUGH = settings(max_examples=300, deadline=None, derandomize=True)
 

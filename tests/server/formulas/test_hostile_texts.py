@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from candelabra_server.errors import FormulaError
 from candelabra_server.formulas import service as service_module
+from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.service import FormulaService
 
 REFUSED_UNPARSED = {
@@ -114,7 +115,7 @@ def test_equal_expressions_are_one_node_however_often_they_are_written(service):
     )
 )  # fmt: skip
 def test_any_text_compiles_or_is_refused_with_problems_inside_it(text):
-    service = FormulaService(max_window=50)
+    service = FormulaService(limits=FormulaLimits(max_window=50))
     problems, columns = (), ()
     try:
         columns = service.compile(text, parameters={"fast": 3.0}).columns

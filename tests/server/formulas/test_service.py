@@ -9,16 +9,17 @@ import pytest
 
 from candelabra_server.domain.candles import Candles
 from candelabra_server.errors import ConfigurationError, FormulaError, Reason, SymbolFailure
-from candelabra_server.formulas import evaluator
 from candelabra_server.formulas import service as service_module
+from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.factory import create_formula_service
+from candelabra_server.formulas.graph import OWN
 from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.operations import OPERATIONS
 from candelabra_server.formulas.service import FormulaService
 
 
 def test_an_equal_service_is_made_from_the_configuration_for_workers():
-    service = FormulaService(max_window=77, max_nesting=8)
+    service = FormulaService(limits=FormulaLimits(max_window=77, max_nesting=8))
     config = json.loads(json.dumps(service.worker_config()))
     assert config["type"] == "builtin"
     assert config["max_window"] == 77
@@ -61,7 +62,7 @@ def test_a_configuration_that_cannot_work_is_refused_by_name(config, named):
 )
 def test_every_limit_holds(limits, text, code):
     with pytest.raises(FormulaError) as caught:
-        FormulaService(**limits).compile(text, parameters={})
+        FormulaService(limits=FormulaLimits(**limits)).compile(text, parameters={})
     assert [problem.code for problem in caught.value.problems] == [code]
 
 
@@ -69,14 +70,16 @@ def test_a_formula_is_compiled_once_for_the_same_text_parameters_and_permission(
     first = service.compile("sma(close, n)", parameters={"n": 5})
     assert service.compile("sma(close, n)", parameters={"n": 5.0}) is first
     assert service.compile("sma(close, n)", parameters={"n": 6}) is not first
-    assert service.compile("sma(close, n)", parameters={"n": 5}, allow_lookahead=True) is not first
+    assert (
+        service.compile("sma(close, n)", parameters={"n": 5}, options=CompileOptions(allow_lookahead=True)) is not first
+    )
 
 
 def test_a_wrong_formula_is_refused_again_without_being_compiled_again(monkeypatch):
     service = FormulaService()
     with pytest.raises(FormulaError) as first:
         service.compile("smaa(close)", parameters={})
-    monkeypatch.setattr(service_module, "prescan", None)
+    monkeypatch.setattr(service_module, "check_text", None)
     with pytest.raises(FormulaError) as second:
         service.compile("smaa(close)", parameters={})
     assert second.value.problems == first.value.problems
@@ -118,7 +121,7 @@ def test_parameters_that_are_not_used_are_warned_of(service):
 
 def test_a_formula_names_the_fields_it_reads_sorted_and_no_others(service):
     formula = service.compile("_unused = vwap; a = $my_field + close; b = atr(14)", parameters={})
-    assert formula.fields == ("close", "high", "low", "my_field")
+    assert dict(formula.plan.fields) == {OWN: ("close", "high", "low", "my_field")}
 
 
 def test_a_field_that_is_not_stored_fails_the_symbol_and_names_those_that_are(service, few_candles):
@@ -193,7 +196,7 @@ def test_the_checkpoint_is_called_between_steps_and_what_it_raises_ends_the_eval
 def test_a_compiled_formula_cannot_be_changed(service):
     formula = service.compile("close", parameters={})
     with pytest.raises(AttributeError):
-        formula.warm_up_candles = 5
+        formula.columns = ()
 
 
 def test_equal_expressions_are_computed_once(service, few_candles):
@@ -201,34 +204,35 @@ def test_equal_expressions_are_computed_once(service, few_candles):
         "a = sma(close, 2) - sma(open, 2)\nb = sma(period=2, series=$close) + 1\nc = 1 + sma(close, two)",
         parameters={"two": 2},
     )
-    names = [step.node.operation.name for step in formula._plan.steps]
+    names = [step.node.operation.name for step in formula.plan.steps]
     assert names.count("simple_mean") == 2
     assert names.count("add") == 1
-    assert formula._plan.outputs[1] == formula._plan.outputs[2]
+    assert formula.plan.outputs[1] == formula.plan.outputs[2]
     assert len(formula.evaluate(few_candles)) == 3
 
 
 def test_what_no_output_needs_is_not_computed(service):
     formula = service.compile("_a = sma(close, 500); b = macd(close).hist; c = 2 * 3 + 4", parameters={})
-    names = [step.node.operation.name for step in formula._plan.steps]
+    names = [step.node.operation.name for step in formula.plan.steps]
     assert names == ["field", "macd", "output", "constant"]
 
 
 def test_a_column_is_let_go_after_its_last_use(service, few_candles, monkeypatch):
     formula = service.compile("_a = close + 1; _b = _a * 2; _c = _b - 3; d = _c / 4", parameters={})
-    freed = [step.free for step in formula._plan.steps]
+    freed = [step.free for step in formula.plan.steps]
     assert sorted(number for step in freed for number in step) == list(range(len(freed) - 1))
     kept = service.compile("a = close + 1; b = a * 2", parameters={})
-    outputs = set(kept._plan.outputs)
-    assert not outputs & {number for step in kept._plan.steps for number in step.free}
-    assert evaluator.evaluate(kept._plan, few_candles)[0].tolist() == [12, 13, 14, 11, 10, 11]
+    outputs = set(kept.plan.outputs)
+    assert not outputs & {number for step in kept.plan.steps for number in step.free}
+    assert kept.evaluate(few_candles)[0].tolist() == [12, 13, 14, 11, 10, 11]
 
 
 def test_equal_constants_are_told_apart_by_their_sign_of_zero(service, few_candles):
     columns = service.compile("a = 1 / (close * 0 + z); b = 1 / -(close * 0 + z)", parameters={"z": -0.0})
     assert [column[0] for column in columns.evaluate(few_candles)] == [np.inf, -np.inf]
-    assert service.compile("1 / z", parameters={"z": -0.0}).evaluate(few_candles)[0][0] == -np.inf
-    assert service.compile("1 / z", parameters={"z": 0.0}).evaluate(few_candles)[0][0] == np.inf
+    for zero in (-0.0, 0.0):
+        plan = service.compile("close + z", parameters={"z": zero}).plan
+        assert [repr(step.node.constant) for step in plan.steps if step.node.constant is not None] == [repr(zero)]
 
 
 def test_every_operation_is_known_by_its_own_name():

@@ -83,8 +83,8 @@ def test_a_job_without_an_id_gets_one_of_its_own():
         ({"date_range__end": "2012-02-30"}, "date_range.end", "date that exists"),
         ({"date_range__start": "2012-01-02", "date_range__end": "2012-01-01"}, "date_range", "before it starts"),
         ({"formula__expression": " "}, "formula.expression", "is empty"),
-        ({"formula__expression": "", "formula__id": "mine"}, "formula.id", "not available yet"),
-        ({"formula__id": "mine"}, "formula.id", "give the expression alone"),
+        ({"formula__expression": "", "formula__id": "mine"}, "formula.id", "there is no formula"),
+        ({"formula__id": "mine"}, "formula", "give one of them"),
         ({"output__last_n": -1}, "output.last_n", "1 or more"),
         ({"output__max_message_bytes": 100}, "output.max_message_bytes", "16,384 to 67,108,864"),
         ({"output__precision": 9}, "output.precision", "FLOAT64 or FLOAT32"),
@@ -155,7 +155,7 @@ def test_a_wrong_formula_gives_its_own_reason_and_every_problem():
     ("changes", "reason"),
     [
         ({"timeframe": "1h"}, Reason.TIMEFRAME_NOT_STORED),
-        ({"formula__expression": "", "formula__id": "mine"}, Reason.FORMULA_ID_UNAVAILABLE),
+        ({"formula__expression": "", "formula__id": "mine"}, Reason.FORMULA_NOT_FOUND),
     ],
 )
 def test_a_job_with_one_fault_has_its_reason(changes, reason):

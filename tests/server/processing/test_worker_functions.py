@@ -98,7 +98,7 @@ def test_a_chunk_answers_its_symbols_in_order():
         ({"timeframe": "fortnight"}, "INVALID_REQUEST"),
         ({"date_range_start": "yesterday"}, "INVALID_REQUEST"),
         ({"formula_expression": "smaa(close, 3)"}, "INVALID_FORMULA"),
-        ({"formula_expression": None, "formula_id": "mine"}, "FORMULA_ID_UNAVAILABLE"),
+        ({"formula_expression": None, "formula_id": "mine"}, "FORMULA_NOT_FOUND"),
         ({"symbol": "NOPE"}, "UNKNOWN_SYMBOL"),
         ({"date_range_start": "2030-01-01"}, "NO_CANDLES"),
     ],

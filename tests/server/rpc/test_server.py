@@ -119,7 +119,7 @@ def test_a_saved_formula_is_refused_as_not_available_yet():
     error = run(body())
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "not available yet" in error.details()
-    assert details_of(error, ErrorInfo)[0].reason == "FORMULA_ID_UNAVAILABLE"
+    assert details_of(error, ErrorInfo)[0].reason == "FORMULA_NOT_FOUND"
 
 
 def test_a_cancelled_job_is_dropped(tmp_path):

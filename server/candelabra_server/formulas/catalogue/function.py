@@ -13,7 +13,7 @@ from candelabra_server.formulas.nodes import ColumnKind
 __all__ = ["Build", "Family", "Function", "SettingKind", "SettingParameter", "kernel", "setting_text"]
 
 Build = Callable[[Graph, tuple[Node, ...], tuple[Any, ...]], tuple[Node, ...]]
-"""Makes the nodes of a call from its inputs and settings (numbers, or texts of a CHOICE), one node an output."""
+"""Makes the nodes of a call from its inputs and settings (numbers or texts), one node an output."""
 
 
 class Family(Enum):
@@ -41,11 +41,18 @@ class SettingKind(Enum):
     WHOLE = "a whole number"
     FACTOR = "any finite number"
     CHOICE = "a text, one of a few"
+    SYMBOL = "a text, a symbol"
+    TIMEFRAME = "a text, a timeframe"
 
     @property
     def whole(self) -> bool:
         """Whether only whole numbers will do."""
-        return self not in {SettingKind.FACTOR, SettingKind.CHOICE}
+        return self is not SettingKind.FACTOR and not self.is_text
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a text in quotes."""
+        return self in {SettingKind.CHOICE, SettingKind.SYMBOL, SettingKind.TIMEFRAME}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,9 @@ class Function:
         inputs: names of the series it takes, in order.
         implied: fields that stand in for the inputs where none is given, as in `atr(14)`; empty where there are none.
         settings: constants it takes, after the inputs.
+        settings_first: the settings stand before the inputs.
+        symbol_setting: the setting that names the symbol whose candles the inputs are over; empty where they are over
+            those at hand.
         outputs: names of its columns, or one empty name.
         kind: of its values; None where `kind_from` decides.
         kind_from: inputs that must all be signals for the result to be one, where `kind` is None.
@@ -97,6 +107,8 @@ class Function:
     inputs: tuple[str, ...]
     implied: tuple[str, ...] = ()
     settings: tuple[SettingParameter, ...] = ()
+    settings_first: bool = False
+    symbol_setting: str = ""
     outputs: tuple[str, ...] = ("",)
     kind: ColumnKind | None = ColumnKind.NUMBER
     kind_from: tuple[str, ...] = ()
@@ -113,7 +125,8 @@ class Function:
     def signature(self) -> str:
         """As a user writes it, with defaults."""
         series = [f"[{', '.join(self.inputs)}]"] if self.implied else list(self.inputs)
-        return f"{self.name}({', '.join(series + [setting_text(setting) for setting in self.settings])})"
+        settings = [setting_text(setting) for setting in self.settings]
+        return f"{self.name}({', '.join(settings + series if self.settings_first else series + settings)})"
 
 
 def setting_text(setting: SettingParameter) -> str:

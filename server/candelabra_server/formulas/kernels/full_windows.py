@@ -7,7 +7,7 @@ import numpy as np
 from candelabra_server.domain.candles import FloatColumn
 from candelabra_server.formulas.kernels.folding import State, fold_extremes, fold_sums, fold_windows
 
-__all__ = ["highest", "lowest", "simple_mean", "standard_deviation", "weighted_mean"]
+__all__ = ["highest", "lowest", "simple_mean", "standard_deviation", "standard_score", "weighted_mean"]
 
 
 def simple_mean(column: FloatColumn, window: int) -> FloatColumn:
@@ -31,6 +31,17 @@ def standard_deviation(column: FloatColumn, window: int) -> FloatColumn:
     nothing = column - column  # 0, or NaN where the value is NaN or infinite
     _, _, squares = fold_windows((column, nothing, nothing), window, _merge_moments)
     return _full(np.sqrt(squares / window), window)
+
+
+def standard_score(column: FloatColumn, window: int) -> FloatColumn:
+    """How many of the window's standard deviations (divisor `window`) the newest value is above its mean.
+
+    Taken from the mean's distance, not from the mean, which would round away the differences of large values. NaN
+    where nothing varies.
+    """
+    nothing = column - column
+    _, distance, squares = fold_windows((column, nothing, nothing), window, _merge_moments)
+    return _full(-distance / np.sqrt(squares / window), window)
 
 
 def highest(column: FloatColumn, window: int) -> FloatColumn:

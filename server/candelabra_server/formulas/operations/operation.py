@@ -14,6 +14,7 @@ __all__ = [
     "CONSTANT",
     "FIELD",
     "OUTPUT",
+    "REDUCE",
     "REMAINING_WEIGHT",
     "Exactness",
     "MissingCause",
@@ -138,3 +139,5 @@ OUTPUT = Operation(name="output", kernel=_output, nanos=lambda *_: 0.0)
 """One of several columns that its input gives; its setting is the index."""
 ALIGN = Operation(name="align", kernel=_special, missing=MissingCause.WARM_UP)
 """Its input, which is over candles of another timeframe or symbol, for the rows of this one; settings as in Graph."""
+REDUCE = Operation(name="reduce", kernel=_special, missing=MissingCause.MISSING_INPUT)
+"""Its input's values of every period of a longer timeframe, reduced to one; settings as in Graph."""

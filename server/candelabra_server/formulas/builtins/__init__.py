@@ -1,0 +1,13 @@
+"""Formulas that the server brings along, by id: SavedFormula with `built_in=True` and version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from candelabra_server.formulas.saved import SavedFormula
+
+__all__ = ["BUILTIN_FORMULAS"]
+
+BUILTIN_FORMULAS: Mapping[str, SavedFormula] = MappingProxyType({})
+"""Built-in formulas by id."""

@@ -1,0 +1,163 @@
+"""What is known while one text is checked, and what all texts of one compilation share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from candelabra_server.formulas.compile_options import CompileOptions
+from candelabra_server.formulas.graph import OWN, Graph, Source
+from candelabra_server.formulas.nodes import (
+    Arithmetic,
+    Bitwise,
+    Call,
+    Comparison,
+    Expression,
+    Index,
+    Logic,
+    Name,
+    Postfix,
+    Power,
+    SavedCall,
+    Statement,
+    Unary,
+)
+from candelabra_server.formulas.problems import ProblemLog
+from candelabra_server.formulas.saved import SavedFormula
+from candelabra_server.formulas.settings import SettingRules
+from candelabra_server.formulas.values import Bundle, Series, Value
+
+__all__ = ["Library", "SavedKey", "Scope", "Workspace", "names_in"]
+
+Library = Callable[[str], SavedFormula]
+"""The saved formula of a reference such as `trend` or `trend@3`; raises FormulaNotFoundError."""
+SavedKey = tuple[str, int, tuple[tuple[str, str], ...], Source]
+"""A saved formula at a version, with its parameters, over candles of a source."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Workspace:
+    """What all texts of one compilation share.
+
+    Attributes:
+        graph: where everything becomes nodes.
+        timeframe: of the job, canonical.
+        library: finds saved formulas.
+        depth: levels of expressions around the text that is being checked; walks of all of them share one stack.
+        open_formulas: saved formulas that are being checked, outermost first.
+        finished: what saved formulas turned out to be.
+        sources: every source that anything is evaluated over.
+        statements: how many statements were checked, those of saved formulas included.
+    """
+
+    graph: Graph
+    timeframe: str
+    library: Library
+    depth: int = 0
+    open_formulas: list[str] = field(default_factory=list)
+    finished: dict[SavedKey, Series | Bundle] = field(default_factory=dict)
+    sources: set[Source] = field(default_factory=lambda: {OWN})
+    statements: int = 0
+
+    @property
+    def saved_formulas(self) -> tuple[str, ...]:
+        """Those that were called, with their versions, each once."""
+        return tuple(dict.fromkeys(f"{identifier}@{version}" for identifier, version, *_ in self.finished))
+
+
+class Scope:
+    """One text: its names, and whose candles the expression at hand is over."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        statements: Sequence[Statement],
+        parameters: Mapping[str, float],
+        rules: SettingRules,
+        options: CompileOptions,
+        problems: ProblemLog,
+        source: Source = OWN,
+    ) -> None:
+        self.workspace = workspace
+        self.statements = statements
+        self.parameters = parameters
+        self.rules = rules
+        self.options = options
+        self.problems = problems
+        self.source = source
+        self.used_parameters: set[str] = set()
+        self.used_functions: dict[str, None] = {}
+        self.defined: dict[str, Statement] = {}
+        """Statements whose name may be used, in order."""
+        self._values: dict[tuple[str, Source], Value] = {}
+
+    @contextmanager
+    def over(self, source: Source) -> Iterator[None]:
+        """Everything inside is over candles of another source."""
+        outer, self.source = self.source, source
+        try:
+            yield
+        finally:
+            self.source = outer
+
+    def define(self, statement: Statement, name: str, value: Value) -> None:
+        """Makes a name known, with its value over the present source."""
+        self.defined.setdefault(name, statement)
+        self._values[name, self.source] = value
+
+    def value_of(self, name: str, evaluate: Callable[[Expression], Value]) -> Value:
+        """The value of a defined name over the present source.
+
+        Over a source for which it was not evaluated yet, so is all that it is made of, first to last: no chain of
+        names makes this recurse.
+        """
+        if (name, self.source) not in self._values:
+            needed = self._needed(name)
+            for earlier, statement in self.defined.items():
+                if earlier in needed and (earlier, self.source) not in self._values:
+                    self._values[earlier, self.source] = (
+                        None if statement.expression is None else evaluate(statement.expression)
+                    )
+        return self._values[name, self.source]
+
+    def _needed(self, name: str) -> set[str]:
+        """The name and all defined names that its expression is made of, directly or not."""
+        needed: set[str] = set()
+        waiting = [name]
+        while waiting:
+            found = waiting.pop()
+            expression = self.defined[found].expression if found in self.defined else None
+            if found not in needed and found in self.defined:
+                needed.add(found)
+                waiting.extend(names_in(expression) if expression is not None else ())
+        return needed
+
+
+def names_in(expression: Expression) -> Iterator[str]:
+    """Every bare name in an expression."""
+    waiting = [expression]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, Name):
+            yield found.name
+        waiting.extend(_below(found))
+
+
+def _below(expression: Expression) -> Sequence[Expression]:
+    below: Sequence[Expression] = ()
+    match expression:
+        case Call() | SavedCall():
+            below = [argument.value for argument in expression.arguments]
+        case Unary():
+            below = [expression.operand]
+        case Power():
+            below = [expression.base, expression.exponent]
+        case Arithmetic() | Comparison() | Logic() | Bitwise():
+            below = expression.operands
+        case Postfix(base=base, trailer=Index(candles=candles)):
+            below = [base, candles]
+        case Postfix():
+            below = [expression.base]
+    return below
