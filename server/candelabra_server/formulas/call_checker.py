@@ -115,6 +115,8 @@ class CallChecker:
             message = f"{label} must be a number or a parameter, the same for every candle"
             self._problems.add("SETTING_NOT_CONSTANT", message, expression.span)
             return None
+        if math.isnan(constant) and self._scope.options.open_parameters:
+            return _whole(setting, setting.default or setting.minimum or 1)
         if fault := find_fault(setting, constant, self._rules):
             origin = f" (given as {quoted(expression.name)})" if isinstance(expression, Name) else ""
             self._problems.add(fault.code, f"{label}{origin} {fault.message}", expression.span)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,15 +59,8 @@ class Evaluation:
 
         One new C-contiguous column an output, in their order; no two share memory, none with the candles.
         """
-        values: list[Any] = [None] * len(self._plan.steps)
-        # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
-        with np.errstate(all="ignore"):
-            for number, step in enumerate(self._plan.steps):
-                if self._checkpoint is not None:
-                    self._checkpoint()
-                values[number] = self._run(step, [values[below] for below in step.inputs])
-                for below in step.free:
-                    values[below] = None
+        kept = dict.fromkeys(self._plan.outputs)
+        values = {number: value for number, _, _, value in self.steps() if number in kept}
         columns: list[FloatColumn] = []
         given: set[int] = set()
         for number in self._plan.outputs:
@@ -76,6 +69,45 @@ class Evaluation:
             given.add(number)
         return columns
 
+    def steps(self) -> Iterator[tuple[int, Step, list[Any], Any]]:
+        """Runs the steps in order: each with its number, the values of its inputs, and its own.
+
+        A value is a column over the rows of the node's source, a number, or a tuple of columns. It is let go after
+        its last use.
+        """
+        values: list[Any] = [None] * len(self._plan.steps)
+        for number, step in enumerate(self._plan.steps):
+            if self._checkpoint is not None:
+                self._checkpoint()
+            inputs = [values[below] for below in step.inputs]
+            # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
+            with np.errstate(all="ignore"):
+                values[number] = self._run(step, inputs)
+            yield number, step, inputs, values[number]
+            for below in step.free:
+                values[below] = None
+
+    def candles_of(self, source: Source) -> Candles:
+        """The candles of a source; those of longer timeframes are made when they are first asked for."""
+        if source not in self._candles:
+            base = self._candles[Source(source.symbol, "")]
+            names = frozenset(self._plan.fields.get(source, ()))
+            self._candles[source] = longer_candles(base, source.timeframe, names)
+        return self._candles[source]
+
+    def closed_rows(self, node: Node) -> npt.NDArray[np.int64]:
+        """For every row of an alignment the row of its input that it takes; -1 where there is none."""
+        (below,) = node.inputs
+        there, here = below.source or OWN, node.source or OWN
+        if (there, here) not in self._closed_rows:
+            self._closed_rows[there, here] = closed_rows(
+                self.candles_of(here).open_time_micros,
+                here.timeframe or self._plan.timeframe,
+                self.candles_of(there).open_time_micros,
+                there.timeframe or self._plan.timeframe,
+            )
+        return self._closed_rows[there, here]
+
     def _run(self, step: Step, inputs: list[Any]) -> Any:  # noqa: ANN401 - a column, a number or a bundle
         node = step.node
         special = self._special.get(node.operation.name)
@@ -83,44 +115,27 @@ class Evaluation:
             return special(node, inputs)
         if node.operation.elementwise:
             return node.operation.kernel(*inputs, *node.settings)
-        candles = self._candles_of(node.source or OWN)
+        candles = self.candles_of(node.source or OWN)
         columns = [np.full(len(candles), value) if isinstance(value, np.float64) else value for value in inputs]
         if node.operation.timed:
             columns.insert(0, candles.open_time_micros)
         return node.operation.kernel(*columns, *node.settings)
 
     def _field(self, node: Node, _inputs: list[Any]) -> FloatColumn:
-        return self._candles_of(node.source or OWN).fields[str(node.settings[0])]
+        return self.candles_of(node.source or OWN).fields[str(node.settings[0])]
 
     def _constant(self, node: Node, _inputs: list[Any]) -> np.float64:
         return np.float64(node.settings[0])
 
     def _align(self, node: Node, inputs: list[Any]) -> FloatColumn:
-        (below,) = node.inputs
-        there, here = below.source or OWN, node.source or OWN
-        if (there, here) not in self._closed_rows:
-            self._closed_rows[there, here] = closed_rows(
-                self._candles_of(here).open_time_micros,
-                here.timeframe or self._plan.timeframe,
-                self._candles_of(there).open_time_micros,
-                there.timeframe or self._plan.timeframe,
-            )
-        return take_rows(inputs[0], self._closed_rows[there, here])
+        return take_rows(inputs[0], self.closed_rows(node))
 
     def _reduce(self, node: Node, inputs: list[Any]) -> FloatColumn:
         _, timeframe, _, reduction = node.settings
         (below,) = node.inputs
-        open_time_micros = self._candles_of(below.source or OWN).open_time_micros
+        open_time_micros = self.candles_of(below.source or OWN).open_time_micros
         column = np.broadcast_to(inputs[0], len(open_time_micros))
         return reduce_periods(column, open_time_micros, str(timeframe), str(reduction))
-
-    def _candles_of(self, source: Source) -> Candles:
-        """The candles of a source; those of longer timeframes are made when they are first asked for."""
-        if source not in self._candles:
-            base = self._candles[Source(source.symbol, "")]
-            names = frozenset(self._plan.fields.get(source, ()))
-            self._candles[source] = longer_candles(base, source.timeframe, names)
-        return self._candles[source]
 
     def _require_fields(self, source: Source, names: tuple[str, ...]) -> None:
         candles = self._candles[Source(source.symbol, "")]

@@ -98,6 +98,8 @@ class Graph:
 
         Its settings are that source's symbol and timeframe, and how many candles of it one of the node's can cover.
         """
+        if node.operation is ALIGN:
+            (node,) = node.inputs  # what has closed by then, without a stop between
         if node.source is None or node.source == source:
             return node
         return self._intern(ALIGN, (node,), (*source, self._candles_in(source, node.source)), source)

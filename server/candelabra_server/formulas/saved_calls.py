@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from candelabra_server.errors import FormulaError, FormulaNotFoundError
 from candelabra_server.formulas.call_checker import CallChecker
 from candelabra_server.formulas.catalogue import SettingKind, SettingParameter
-from candelabra_server.formulas.nodes import SavedCall
-from candelabra_server.formulas.problems import quoted
+from candelabra_server.formulas.nodes import Argument, SavedCall
+from candelabra_server.formulas.problems import Span, quoted
 from candelabra_server.formulas.saved import SavedFormula
 from candelabra_server.formulas.scope import Scope
 from candelabra_server.formulas.values import Bundle, Series, Value
@@ -95,12 +95,8 @@ class SavedCallChecker:
         seen: set[str] = set()
         for argument in call.arguments:
             name = argument.name if argument.name is not None else next(places, None)
-            if name not in declared or name in seen:
-                code, what = ("DUPLICATE_ARGUMENT", "twice") if name in seen else ("UNKNOWN_ARGUMENT", "something else")
-                message = (
-                    f"`{signature}` is given {quoted(name or '')} {what}" if name else f"too many for `{signature}`"
-                )
-                self._problems.add(code, message, argument.span, known=declared, signature=signature)
+            if name is None or name not in declared or name in seen:
+                self._misplaced(argument, name if name in seen else None, signature, declared)
                 wrong = True
                 continue
             seen.add(name)
@@ -112,16 +108,28 @@ class SavedCallChecker:
             if isinstance(value, int | float):
                 values[name] = float(value)
             wrong = wrong or value is None
-        for name, parameter in declared.items():
-            if name in seen:
-                continue
-            if parameter.default is None:
-                message = f"`{signature}` lacks `{name}`"
-                self._problems.add("MISSING_ARGUMENT", message, call.span, signature=signature)
-                wrong = True
-            else:
-                values[name] = parameter.default
-        return None if wrong else values
+        if wrong:
+            return None
+        defaults = {name: parameter.default for name, parameter in declared.items() if name not in seen}
+        missing = [name for name, default in defaults.items() if default is None]
+        if missing:
+            message = f"`{signature}` lacks {' and '.join(f'`{name}`' for name in missing)}"
+            self._problems.add("MISSING_ARGUMENT", message, call.span, signature=signature)
+            return None
+        return values | {name: default for name, default in defaults.items() if default is not None}
+
+    def _misplaced(self, argument: Argument, twice: str | None, signature: str, declared: Iterable[str]) -> None:
+        """Notes an argument that is one too many, given twice, or meant for a parameter that is not there."""
+        span = argument.span
+        if twice is not None:
+            code, message = "DUPLICATE_ARGUMENT", f"`{twice}` of `{signature}` is given twice"
+        elif argument.name is None:
+            code, message = "TOO_MANY_ARGUMENTS", f"more arguments than `{signature}` takes"
+        else:
+            span = Span(span.start, span.start + len(argument.name))
+            code, message = "UNKNOWN_ARGUMENT", f"`{signature}` has no parameter {quoted(argument.name)}"
+        known = declared if code == "UNKNOWN_ARGUMENT" else None
+        self._problems.add(code, message, span, known=known, signature=signature)
 
 
 def _shown(parameter: Any) -> str:  # noqa: ANN401 - a DeclaredParameter

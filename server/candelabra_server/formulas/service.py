@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from candelabra_server.domain.candles import Candles, FloatColumn
 from candelabra_server.errors import (
@@ -29,14 +31,16 @@ from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.evaluator import Evaluation
 from candelabra_server.formulas.graph import Graph
 from candelabra_server.formulas.limits import FormulaLimits
+from candelabra_server.formulas.missing_values import missing_counts
 from candelabra_server.formulas.nodes import ColumnKind
+from candelabra_server.formulas.operations import MissingCause
 from candelabra_server.formulas.planner import Plan, make_plan
 from candelabra_server.formulas.problems import closest_name, quoted
 from candelabra_server.formulas.saved import SavedFormula
 from candelabra_server.formulas.scope import Library, Workspace
 from candelabra_server.formulas.store import FormulaStore
 
-__all__ = ["ColumnKind", "CompiledFormula", "FormulaService", "OutputColumn"]
+__all__ = ["ColumnKind", "CompiledFormula", "FormulaService", "MissingCause", "OutputColumn", "bound_parameters"]
 
 _CACHED_FORMULAS = 256
 _DEFAULT_OPTIONS = CompileOptions()
@@ -102,6 +106,34 @@ class CompiledFormula:
             SymbolFailure: the candles lack a field that the formula reads (FIELD_NOT_STORED).
         """
         return Evaluation(self.plan, candles, others or {}, checkpoint).columns()
+
+    def missing_counts(
+        self, columns: Sequence[FloatColumn], candles: Candles, *, others: Mapping[str, Candles] | None = None
+    ) -> list[Mapping[MissingCause, int]]:
+        """How many rows of the range have no value in each column, by cause; nothing where all have one.
+
+        Args:
+            columns: what `evaluate` gave for the same candles.
+            candles: as they were given to `evaluate`.
+            others: likewise.
+        """
+        first = candles.warm_up
+        warm_ups = [self.plan.steps[number].node.warm_up for number in self.plan.outputs]
+        if self._fields_are_whole(candles, others or {}):
+            short = [
+                _missing_warm_up(column, first, warm_up) for column, warm_up in zip(columns, warm_ups, strict=True)
+            ]
+            if None not in short:
+                return [{MissingCause.WARM_UP: count} if count else {} for count in short]
+        return missing_counts(self.plan, Evaluation(self.plan, candles, others or {}), first)
+
+    def _fields_are_whole(self, candles: Candles, others: Mapping[str, Candles]) -> bool:
+        """Whether no stored value that is read is missing."""
+        return not any(
+            np.isnan((others[source.symbol] if source.symbol else candles).fields[name]).any()
+            for source, names in self.plan.fields.items()
+            for name in names
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +245,13 @@ class FormulaService:
             parameter.name: math.nan if parameter.default is None else parameter.default
             for parameter in draft.parameters
         }
-        options = CompileOptions(qlib_defects=draft.qlib_defects, float32_fields=draft.float32_fields)
+        options = CompileOptions(
+            qlib_defects=draft.qlib_defects, float32_fields=draft.float32_fields, open_parameters=True
+        )
         workspace = Workspace(
             graph=Graph(self._limits.max_nodes, options.timeframe),
             timeframe=options.timeframe,
-            library=self.find,
+            library=lambda reference: draft if reference == draft.id else self.find(reference),
             open_formulas=[draft.id],
         )
         check_text(draft.expression, workspace=workspace, parameters=parameters, options=options, limits=self._limits)
@@ -323,6 +357,13 @@ def _planned(
         warnings=warnings,
         plan=plan,
     )
+
+
+def _missing_warm_up(column: FloatColumn, first: int, warm_up: int) -> int | None:
+    """How many rows of the range have no value, where that is because its first ones lack warm-up; else None."""
+    missing = np.isnan(column[first:])
+    count = int(np.count_nonzero(missing))
+    return count if not count or (first + count <= warm_up and missing[:count].all()) else None
 
 
 def _found(library: Library, reference: str) -> SavedFormula | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from candelabra.v1 import ColumnInfo, ColumnKind, ProcessingResult, ResultInfo, SymbolError
+from candelabra.v1 import ColumnInfo, ColumnKind, NanReasons, ProcessingResult, ResultInfo, SymbolError
 from candelabra.worker.v1 import EncodedColumn, EncodedResult
 from candelabra_server.domain.candles import FloatColumn, MicrosColumn
 from candelabra_server.errors import CandelabraError
@@ -40,11 +40,12 @@ _FIELD_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class ResultColumn:
-    """One output: its name, what its values mean, and one value a row."""
+    """One output: its name, what its values mean, one value a row, and why some are NaN (None: not told)."""
 
     name: str
     kind: ColumnKind
     values: FloatColumn
+    nan_reasons: NanReasons | None = None
 
 
 def encode_rows(
@@ -109,4 +110,6 @@ def _describe(column: ResultColumn) -> ColumnInfo:
     missing = np.isnan(column.values)
     nan_count = int(np.count_nonzero(missing))
     first_valid = -1 if nan_count == len(missing) else int(np.argmin(missing))
-    return ColumnInfo(name=column.name, first_valid_row=first_valid, nan_count=nan_count)
+    return ColumnInfo(
+        name=column.name, first_valid_row=first_valid, nan_count=nan_count, nan_reasons=column.nan_reasons
+    )

@@ -24,17 +24,17 @@ from functools import partial
 from multiprocessing import connection
 from typing import Any, NamedTuple, TypeVar
 
-from candelabra.v1 import ColumnKind, Precision, ProcessingResult, ResultInfo
+from candelabra.v1 import ColumnKind, NanReasons, Precision, ProcessingResult, ResultInfo
 from candelabra.worker.v1 import ChunkTask, SymbolTask
 from candelabra_server.candles.factory import create_candle_repository
 from candelabra_server.candles.repository import ICandleRepository
-from candelabra_server.domain.candles import PRICE_FIELDS, Candles, FloatColumn
+from candelabra_server.domain.candles import PRICE_FIELDS, Candles
 from candelabra_server.domain.date_range import DateRange
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, WorkerStartError
 from candelabra_server.formulas.factory import create_formula_service
 from candelabra_server.formulas.service import ColumnKind as OutputKind
-from candelabra_server.formulas.service import CompiledFormula, FormulaService
+from candelabra_server.formulas.service import CompiledFormula, FormulaService, MissingCause
 from candelabra_server.processing.job_formula import compile_task
 from candelabra_server.processing.result_encoding import (
     DEFAULT_MESSAGE_BYTES,
@@ -285,7 +285,7 @@ class _SymbolWork:
         return encode_rows(
             symbol,
             candles.open_time_micros[candles.warm_up :],
-            [ResultColumn(name, kind, values[candles.warm_up :]) for name, kind, values in columns],
+            columns,
             info,
             float32=self.task.precision == Precision.PRECISION_FLOAT32,
             max_message_bytes=self.task.max_message_bytes or DEFAULT_MESSAGE_BYTES,
@@ -315,17 +315,23 @@ class _SymbolWork:
 
     def _evaluate(
         self, candles: Candles, others: Mapping[str, Candles], checkpoint: Callable[[], None]
-    ) -> list[tuple[str, ColumnKind, FloatColumn]]:
-        """Every output over all rows, warm-up included; the candles' own fields when there is no formula."""
+    ) -> list[ResultColumn]:
+        """Every output over the rows of the range; the candles' own fields when there is no formula."""
+        rows = slice(candles.warm_up, None)
         if self.formula is None:
             further = sorted(set(candles.fields) - set(PRICE_FIELDS))
             names = [name for name in (*PRICE_FIELDS, *further) if name in candles.fields]
-            return [(name, ColumnKind.COLUMN_KIND_NUMBER, candles.fields[name]) for name in names]
+            return [ResultColumn(name, ColumnKind.COLUMN_KIND_NUMBER, candles.fields[name][rows]) for name in names]
         values = self.formula.evaluate(candles, others=others, checkpoint=checkpoint)
+        missing = self.formula.missing_counts(values, candles, others=others)
         return [
-            (column.name, _KINDS[column.kind], array)
-            for column, array in zip(self.formula.columns, values, strict=True)
+            ResultColumn(column.name, _KINDS[column.kind], array[rows], _nan_reasons(counts))
+            for column, array, counts in zip(self.formula.columns, values, missing, strict=True)
         ]
+
+
+def _nan_reasons(counts: Mapping[MissingCause, int]) -> NanReasons | None:
+    return NanReasons(**{cause.value: count for cause, count in counts.items()}) if counts else None
 
 
 def _few(warnings: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def crossed(fields: Fields) -> list[float]:
     """Close and open, row by row: on another side than before, or on one after touching."""
     rows = [math.nan]
     differences = fields["close"] - fields["open"]
-    for before, now in zip(differences, differences[1:], strict=False):
+    for before, now in pairwise(differences):
         rows.append(float((before <= 0 < now) or (before >= 0 > now)))
     return rows
 

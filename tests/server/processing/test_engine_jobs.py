@@ -306,8 +306,8 @@ def test_a_job_that_cannot_run_says_everything_that_is_wrong():
         run_batch(make_engine("A"), request)
     assert [violation.field for violation in caught.value.violations] == [
         "date_range.start",
-        "formula.expression",
         "timeframe",
+        "formula.expression",
         "symbols[0]",
     ]
 

@@ -79,7 +79,9 @@ def remainder(left: FloatColumn, right: FloatColumn) -> FloatColumn:
 
 def power(base: FloatColumn, exponent: FloatColumn) -> FloatColumn:
     """`base ^ exponent`; NaN for a root of a negative number."""
-    return np.power(base, exponent)
+    # A column even of one exponent: for single ones numpy has shorter ways, which differ in the last bit.
+    exponents: FloatColumn = np.full(np.broadcast_shapes(np.shape(base), np.shape(exponent)), exponent)
+    return np.power(base, exponents)
 
 
 def negate(column: FloatColumn) -> FloatColumn:

@@ -13,7 +13,7 @@ def _around(left: int, right: int) -> int:
 
 
 def _rank_nanos(rows: int) -> float:
-    return min(rows, percent_rank.LONGEST_BY_LAG) + 20.0
+    return 0.7 * min(rows, percent_rank.LONGEST_BY_LAG) + 10.0
 
 
 SIGNAL_OPERATIONS = (
@@ -22,40 +22,40 @@ SIGNAL_OPERATIONS = (
         kernel=state.bars_since,
         warm_up=whole_history,
         missing=MissingCause.WARM_UP,
-        nanos=lambda *_: 10.0,
+        nanos=lambda *_: 20.0,
     ),
     Operation(
         name="value_when",
         kernel=state.value_when,
         warm_up=whole_history,
         missing=MissingCause.WARM_UP,
-        nanos=lambda *_: 15.0,
+        nanos=lambda *_: 25.0,
     ),
-    Operation(name="streak", kernel=state.streak, warm_up=whole_history, nanos=lambda *_: 8.0),
+    Operation(name="streak", kernel=state.streak, warm_up=whole_history, nanos=lambda *_: 20.0),
     Operation(
         name="last_present",
         kernel=state.last_present,
         warm_up=whole_history,
         missing=MissingCause.WARM_UP,
-        nanos=lambda *_: 10.0,
+        nanos=lambda *_: 20.0,
     ),
     Operation(name="highest_so_far", kernel=state.highest_so_far, warm_up=whole_history, missing=MissingCause.WARM_UP),
-    Operation(name="count_if", kernel=turning_points.count_if, warm_up=window, nanos=lambda *_: 8.0),
-    Operation(name="highest_bars", kernel=turning_points.highest_bars, warm_up=window, nanos=lambda *_: 60.0),
-    Operation(name="lowest_bars", kernel=turning_points.lowest_bars, warm_up=window, nanos=lambda *_: 60.0),
+    Operation(name="count_if", kernel=turning_points.count_if, warm_up=window, nanos=lambda *_: 25.0),
+    Operation(name="highest_bars", kernel=turning_points.highest_bars, warm_up=window, nanos=lambda *_: 55.0),
+    Operation(name="lowest_bars", kernel=turning_points.lowest_bars, warm_up=window, nanos=lambda *_: 55.0),
     Operation(
         name="pivot_high",
         kernel=turning_points.pivot_high,
         warm_up=_around,
         missing=MissingCause.WARM_UP,
-        nanos=lambda *_: 30.0,
+        nanos=lambda *_: 12.0,
     ),
     Operation(
         name="pivot_low",
         kernel=turning_points.pivot_low,
         warm_up=_around,
         missing=MissingCause.WARM_UP,
-        nanos=lambda *_: 30.0,
+        nanos=lambda *_: 12.0,
     ),
     Operation(name="percent_rank", kernel=percent_rank.percent_rank, warm_up=candles, nanos=_rank_nanos),
     Operation(

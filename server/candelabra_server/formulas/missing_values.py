@@ -1,0 +1,139 @@
+"""Why a NaN is NaN: each traced to the operation, or the stored value, that it began with.
+
+A column of causes goes along with every column of values:
+
+1. A NaN that is stored, or that the formula itself writes, is a missing input.
+2. An operation on single rows passes on the cause of the first of its inputs that is NaN in the row; where none is,
+   the operation itself is the cause (`Operation.missing`).
+3. So does an operation that looks back, over all rows it looks at, the newest first. Where all of them have values,
+   it is the cause itself, or the warm-up is, as long as it has not had a value yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from candelabra_server.domain.periods import period_starts
+from candelabra_server.formulas.evaluator import Evaluation
+from candelabra_server.formulas.graph import OWN, Node
+from candelabra_server.formulas.operations import ALIGN, CONSTANT, FIELD, OUTPUT, REDUCE, MissingCause
+from candelabra_server.formulas.planner import Plan
+
+__all__ = ["missing_counts"]
+
+_Causes = npt.NDArray[np.int8]
+_CODES: Mapping[MissingCause, int] = {cause: code for code, cause in enumerate(MissingCause, 1)}
+"""What stands in a column of causes; 0 where there is a value."""
+_WARM_UP = _CODES[MissingCause.WARM_UP]
+_MISSING_INPUT = _CODES[MissingCause.MISSING_INPUT]
+
+
+def missing_counts(plan: Plan, evaluation: Evaluation, first_row: int) -> list[Mapping[MissingCause, int]]:
+    """How many NaN every output has from a row on, by cause; runs the whole plan again.
+
+    Args:
+        plan: what the evaluation runs.
+        evaluation: over the candles.
+        first_row: rows before it are not counted.
+    """
+    causes: list[Any] = [None] * len(plan.steps)
+    outputs = dict.fromkeys(plan.outputs)
+    found: dict[int, _Causes] = {}
+    for number, step, inputs, value in evaluation.steps():
+        below = [causes[index] for index in step.inputs]
+        causes[number] = _traced(evaluation, step.node, inputs, below, value)
+        if number in outputs:
+            found[number] = causes[number]
+        for index in step.free:
+            causes[index] = None
+    rows = len(evaluation.candles_of(OWN))
+    return [_counted(np.broadcast_to(found[number], rows)[first_row:]) for number in plan.outputs]
+
+
+def _counted(causes: _Causes) -> Mapping[MissingCause, int]:
+    counts = np.bincount(causes, minlength=len(_CODES) + 1)
+    return {cause: int(counts[code]) for cause, code in _CODES.items() if counts[code]}
+
+
+def _traced(evaluation: Evaluation, node: Node, inputs: list[Any], below: list[Any], value: Any) -> Any:  # noqa: ANN401 - as values: a column, a number's, or a tuple of them
+    """The causes that go with a value."""
+    operation = node.operation
+    if isinstance(value, tuple):
+        return tuple(_looking_back(node, below, column) for column in value)
+    missing = np.isnan(value)
+    match operation.name:
+        case OUTPUT.name:
+            causes = below[0][int(node.settings[0])]
+        case CONSTANT.name | FIELD.name:
+            causes = missing * np.int8(_MISSING_INPUT)
+        case ALIGN.name:
+            causes = _aligned(evaluation.closed_rows(node), below[0])
+        case REDUCE.name:
+            causes = np.where(missing, _last_of_period(evaluation, node, below[0]), 0)
+        case "shift":
+            causes = _shifted(below[0], int(node.settings[0]))
+        case "choose":
+            causes = np.where(missing, _chosen(inputs[0], below), 0)
+        case _ if operation.elementwise:
+            causes = np.where(missing, _first_of(below, _CODES[operation.missing]), 0)
+        case _:
+            causes = _looking_back(node, below, value)
+    return causes.astype(np.int8)
+
+
+def _first_of(below: Sequence[_Causes], otherwise: int) -> _Causes:
+    """In every row the first cause that there is."""
+    result: Any = np.int8(otherwise)
+    for causes in reversed(below):
+        result = np.where(causes != 0, causes, result)
+    return np.asarray(result, dtype=np.int8)
+
+
+def _chosen(condition: Any, below: Sequence[_Causes]) -> _Causes:  # noqa: ANN401 - a column or a number
+    """The condition's cause, or that of the branch which it takes."""
+    of_condition, then, otherwise = below
+    taken = np.where(np.not_equal(condition, 0), then, otherwise)
+    return np.where(of_condition != 0, of_condition, taken)
+
+
+def _shifted(causes: _Causes, candles: int) -> _Causes:
+    rows = len(np.atleast_1d(causes))
+    shifted = np.full(rows, _WARM_UP, dtype=np.int8)
+    if 0 <= candles < rows:
+        shifted[candles:] = causes[: rows - candles]
+    elif -rows < candles < 0:
+        shifted[:candles] = causes[-candles:]
+    return shifted
+
+
+def _aligned(rows: npt.NDArray[np.int64], causes: _Causes) -> _Causes:
+    if not len(causes):
+        return np.full(len(rows), _WARM_UP, dtype=np.int8)
+    return np.where(rows >= 0, causes[np.maximum(rows, 0)], _WARM_UP).astype(np.int8)
+
+
+def _last_of_period(evaluation: Evaluation, node: Node, causes: _Causes) -> _Causes:
+    """The cause in the last row of every period that has one."""
+    (below,) = node.inputs
+    times = evaluation.candles_of(below.source or OWN).open_time_micros
+    starts = period_starts(times, str(node.settings[1]))
+    lasts = np.append(np.flatnonzero(starts[1:] != starts[:-1]), len(starts) - 1)
+    return np.broadcast_to(causes, len(times))[lasts] if len(times) else np.zeros(0, dtype=np.int8)
+
+
+def _looking_back(node: Node, below: Sequence[_Causes], value: npt.NDArray[np.float64]) -> _Causes:
+    missing = np.isnan(value)
+    rows = np.arange(len(value))
+    reach = node.operation.warm_up(*node.settings)
+    had_value = np.maximum.accumulate(~missing) if len(value) else ~missing
+    own = np.where((rows < reach) & ~had_value, _WARM_UP, _CODES[node.operation.missing])
+    result = own.astype(np.int8)
+    for causes in reversed(below):
+        column = np.broadcast_to(causes, len(value))
+        newest = np.maximum.accumulate(np.where(column != 0, rows, -1)) if len(value) else rows
+        result = np.where((newest >= 0) & (rows - newest <= reach), column[newest], result)
+    return np.where(missing, result, 0).astype(np.int8)
