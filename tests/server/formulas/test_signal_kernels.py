@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from candelabra_server.formulas.kernels import full_windows, percent_rank, sessions, state, turning_points
+from candelabra_server.formulas.kernels import full_pairs, full_windows, percent_rank, sessions, state, turning_points
 from support import slow_twins
 
 NAN = math.nan
@@ -200,6 +200,59 @@ def test_a_score_has_the_same_bits_wherever_the_column_begins(column, window, st
     whole = run(full_windows.standard_score, (column,), (window,))
     part = run(full_windows.standard_score, (column[start:],), (window,))
     assert whole[start + window - 1 :].tobytes() == part[window - 1 :].tobytes()
+
+
+def exact_moments(first: list[float], second: list[float]) -> tuple[Fraction, Fraction, Fraction]:
+    """Sums of squared deviations of both, and of their products."""
+    left, right = ([Fraction(value) for value in values] for values in (first, second))
+    left_rest, right_rest = ([value - sum(values) / len(values) for value in values] for values in (left, right))
+    return (
+        sum(value * value for value in left_rest),
+        sum(value * value for value in right_rest),
+        sum(a * b for a, b in zip(left_rest, right_rest, strict=True)),
+    )
+
+
+PAIRS = {
+    full_pairs.covariance: lambda left, right, product, rows: float(product / (rows - 1)),
+    full_pairs.beta: lambda left, right, product, rows: float(product / right) if right else NAN,
+    full_pairs.correlation: lambda left, right, product, rows: (
+        float(product) / math.sqrt(left) / math.sqrt(right) if left and right else NAN
+    ),
+}
+PAIR_COLUMNS = st.one_of(
+    *(st.lists(st.tuples(values, values), max_size=40) for values in (LARGE, FEW, st.integers(-9, 9).map(float), ODD))
+).map(lambda rows: tuple(read_only([row[side] for row in rows]) for side in (0, 1)))
+PAIR_WINDOWS = st.integers(min_value=2, max_value=45)
+
+
+@pytest.mark.parametrize("kernel", PAIRS, ids=lambda kernel: kernel.__name__)
+@THOROUGH
+@given(columns=PAIR_COLUMNS, window=PAIR_WINDOWS)
+def test_a_measure_of_a_pair_equals_its_exact_value_however_large_the_level(kernel, columns, window):
+    result = run(kernel, columns, (window,))
+    for row, sides in enumerate(zip(*(slow_twins.windows(column, window) for column in columns), strict=True)):
+        if sides[0] is None or not np.isfinite(sides).all():
+            assert math.isnan(result[row])
+            continue
+        left, right, product = exact_moments(*sides)
+        expected = PAIRS[kernel](left, right, product, window)
+        # What is left of products that cancel is as exact as the products are.
+        size = PAIRS[kernel](left, right, Fraction(math.sqrt(left) * math.sqrt(right)), window)
+        assert math.isnan(expected) == math.isnan(result[row])
+        assert math.isnan(expected) or abs(result[row] - expected) <= 1e-12 * abs(size)
+
+
+@pytest.mark.parametrize("kernel", PAIRS, ids=lambda kernel: kernel.__name__)
+@THOROUGH
+@given(columns=PAIR_COLUMNS, window=PAIR_WINDOWS, start=st.integers(min_value=0, max_value=40))
+def test_a_measure_of_a_pair_has_the_same_bits_wherever_the_columns_begin_and_end(kernel, columns, window, start):
+    whole = run(kernel, columns, (window,))
+    later = run(kernel, tuple(column[start:] for column in columns), (window,))
+    earlier = run(kernel, tuple(column[:start] for column in columns), (window,))
+    assert whole[start + window - 1 :].tobytes() == later[window - 1 :].tobytes()
+    assert whole[:start].tobytes() == earlier.tobytes()
+    assert not any(np.shares_memory(whole, column) for column in columns)
 
 
 def session_columns(rows: int):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from candelabra_server.formulas.kernels import full_windows, percent_rank, state, turning_points
+from candelabra_server.formulas.kernels import full_pairs, full_windows, percent_rank, state, turning_points
 from candelabra_server.formulas.operations.operation import MissingCause, Operation, candles, whole_history, window
 
 __all__ = ["SIGNAL_OPERATIONS"]
@@ -39,7 +39,13 @@ SIGNAL_OPERATIONS = (
         missing=MissingCause.WARM_UP,
         nanos=lambda *_: 20.0,
     ),
-    Operation(name="highest_so_far", kernel=state.highest_so_far, warm_up=whole_history, missing=MissingCause.WARM_UP),
+    Operation(
+        name="highest_so_far",
+        kernel=state.highest_so_far,
+        warm_up=whole_history,
+        missing=MissingCause.WARM_UP,
+        nanos=lambda *_: 4.0,
+    ),
     Operation(name="count_if", kernel=turning_points.count_if, warm_up=window, nanos=lambda *_: 25.0),
     Operation(name="highest_bars", kernel=turning_points.highest_bars, warm_up=window, nanos=lambda *_: 55.0),
     Operation(name="lowest_bars", kernel=turning_points.lowest_bars, warm_up=window, nanos=lambda *_: 55.0),
@@ -64,5 +70,16 @@ SIGNAL_OPERATIONS = (
         warm_up=window,
         missing=MissingCause.FLAT_WINDOW,
         nanos=lambda *_: 60.0,
+    ),
+    Operation(name="covariance", kernel=full_pairs.covariance, warm_up=window, nanos=lambda *_: 150.0),
+    Operation(
+        name="correlation",
+        kernel=full_pairs.correlation,
+        warm_up=window,
+        missing=MissingCause.FLAT_WINDOW,
+        nanos=lambda *_: 150.0,
+    ),
+    Operation(
+        name="beta", kernel=full_pairs.beta, warm_up=window, missing=MissingCause.FLAT_WINDOW, nanos=lambda *_: 150.0
     ),
 )
