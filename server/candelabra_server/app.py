@@ -50,7 +50,7 @@ async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleReposit
         # The pool's helper process runs by now; grpc is imported after it, never before.
         from candelabra_server.rpc.server import RpcServer  # noqa: PLC0415
 
-        async with RpcServer(config, engine=engine, candle_repo=candle_repo) as server:
+        async with RpcServer(config, engine=engine, candle_repo=candle_repo, formula_service=formula_service) as server:
             warming = asyncio.create_task(engine.warm_up())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)

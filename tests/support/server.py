@@ -17,7 +17,8 @@ async def serving(*symbols, repository=None, listen="127.0.0.1:0", drain_seconds
     """Gives the server, a channel to it, and its engine."""
     repository = repository or MemoryRepository(symbols, **settings)
     config = ServerConfig(listen=listen, store=Path("unused"), workers=2, drain_seconds=drain_seconds)
-    async with ProcessingEngine(repository, FormulaService(), max_workers=2) as engine:
-        async with RpcServer(config, engine=engine, candle_repo=repository) as server:
+    formula_service = FormulaService()
+    async with ProcessingEngine(repository, formula_service, max_workers=2) as engine:
+        async with RpcServer(config, engine=engine, candle_repo=repository, formula_service=formula_service) as server:
             async with grpc.aio.insecure_channel(server.address) as channel:
                 yield server, channel, engine

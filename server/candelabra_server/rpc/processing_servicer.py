@@ -11,6 +11,8 @@ from typing import Any
 import grpc
 
 from candelabra.v1 import (
+    ExplainJobRequest,
+    ExplainJobResponse,
     GetServerInfoRequest,
     GetServerInfoResponse,
     ProcessingJob,
@@ -20,6 +22,8 @@ from candelabra_server import __version__
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import UnavailableError
+from candelabra_server.formulas.service import FormulaService
+from candelabra_server.processing.job_explanation import explain_job
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.handlers import stream_bytes, unary
 
@@ -31,9 +35,17 @@ class ProcessingServicer:
 
     SERVICE = "candelabra.v1.ProcessingService"
 
-    def __init__(self, *, engine: ProcessingEngine, candle_repo: ICandleRepository, limits: JobLimits) -> None:
+    def __init__(
+        self,
+        *,
+        engine: ProcessingEngine,
+        candle_repo: ICandleRepository,
+        formula_service: FormulaService,
+        limits: JobLimits,
+    ) -> None:
         self._engine = engine
         self._candle_repo = candle_repo
+        self._formula_service = formula_service
         self._limits = limits
         self._start_time_micros = time.time_ns() // 1_000
         self._active_jobs = 0
@@ -45,6 +57,7 @@ class ProcessingServicer:
         """The service's methods by name."""
         return {
             "Process": stream_bytes(ProcessingJob, self.process),
+            "ExplainJob": unary(ExplainJobRequest, self.explain_job),
             "GetServerInfo": unary(GetServerInfoRequest, self.get_server_info),
         }
 
@@ -67,6 +80,16 @@ class ProcessingServicer:
             self._active_jobs -= 1
             if self._active_jobs == 0:
                 self._idle.set()
+
+    async def explain_job(self, request: ExplainJobRequest) -> ExplainJobResponse:
+        """Tells what a job would do; also while the server is shutting down, since no worker is needed."""
+        return await asyncio.to_thread(
+            explain_job,
+            request,
+            candle_repo=self._candle_repo,
+            formula_service=self._formula_service,
+            limits=self._limits,
+        )
 
     async def get_server_info(self, _request: GetServerInfoRequest) -> GetServerInfoResponse:
         """Describes the server."""

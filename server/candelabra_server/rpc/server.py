@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import ServerConfig
 from candelabra_server.errors import ConfigurationError
+from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.candle_servicer import CandleServicer
 from candelabra_server.rpc.processing_servicer import ProcessingServicer
@@ -41,9 +42,18 @@ _STOP_GRACE_SECONDS = 1.0
 class RpcServer:
     """Serves one engine. An async context manager: serving inside, stopped after."""
 
-    def __init__(self, config: ServerConfig, *, engine: ProcessingEngine, candle_repo: ICandleRepository) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        engine: ProcessingEngine,
+        candle_repo: ICandleRepository,
+        formula_service: FormulaService,
+    ) -> None:
         self._config = config
-        self._processing = ProcessingServicer(engine=engine, candle_repo=candle_repo, limits=config.limits)
+        self._processing = ProcessingServicer(
+            engine=engine, candle_repo=candle_repo, formula_service=formula_service, limits=config.limits
+        )
         candles = CandleServicer(candle_repo=candle_repo, limits=config.limits)
         self._health = health.aio.HealthServicer()
         self._services = (ProcessingServicer.SERVICE, CandleServicer.SERVICE)

@@ -117,6 +117,12 @@ def test_a_kernel_of_one_column_equals_python_row_by_row(kernel, values):
         assert_almost_the_same(kernel(np.array([*VALUES, *values])), [ONE[kernel](v) for v in (*VALUES, *values)])
 
 
+def test_rounding_is_exact_where_half_a_more_would_round_up_by_itself():
+    just_below_half, whole, half = 0.49999999999999994, 2.0**52 + 1, 2.0**51 + 0.5
+    column = np.array([just_below_half, whole, -whole, half, -half])
+    assert elementwise.round_half_up(column).tolist() == [0.0, whole, -whole, half + 0.5, -half + 0.5]
+
+
 @pytest.mark.parametrize("kernel", TWO, ids=lambda kernel: kernel.__name__)
 @THOROUGH
 @given(values=st.lists(st.tuples(st.floats(), st.floats()), max_size=40))

@@ -1,6 +1,7 @@
 """Qlib's windows: missing rows are skipped, and a value needs one row only (`rolling(N, min_periods=1)`).
 
-Infinite values are missing too, as they are for pandas' rolling functions.
+Infinite values are missing too, as they are for pandas' rolling functions; only `rolling_count` counts them, as pandas
+does. A window of 0 is all rows so far (`expanding(min_periods=1)`).
 """
 
 from __future__ import annotations
@@ -9,64 +10,118 @@ import numpy as np
 import numpy.typing as npt
 
 from candelabra_server.domain.candles import FloatColumn
-from candelabra_server.formulas.kernels.folding import State, fold_extremes, fold_sums, fold_windows
+from candelabra_server.formulas.kernels.folding import fold_extremes, fold_sums
+from candelabra_server.formulas.kernels.moments import central_moments, squared_deviations
+from candelabra_server.formulas.kernels.window_lengths import rows_to_fold
 
-__all__ = ["rolling_max", "rolling_mean", "rolling_min", "rolling_std", "rolling_sum"]
+__all__ = [
+    "first_value",
+    "rolling_count",
+    "rolling_kurtosis",
+    "rolling_max",
+    "rolling_mean",
+    "rolling_mean_deviation",
+    "rolling_min",
+    "rolling_skewness",
+    "rolling_std",
+    "rolling_sum",
+    "rolling_variance",
+]
 
 
 def rolling_sum(column: FloatColumn, window: int) -> FloatColumn:
     """The sum of what is there; NaN where nothing is."""
     present = np.isfinite(column)
-    return _where_any(fold_sums(_filled(column, present, 0.0), window), present, window)
+    rows = rows_to_fold(window, len(column))
+    return _where_any(fold_sums(_filled(column, present, 0.0), rows), present, rows)
 
 
 def rolling_mean(column: FloatColumn, window: int) -> FloatColumn:
     """The mean of what is there; NaN where nothing is."""
     present = np.isfinite(column)
-    counts = fold_sums(present.astype(np.float64), window)
-    return fold_sums(_filled(column, present, 0.0), window) / np.where(counts > 0, counts, np.nan)
+    rows = rows_to_fold(window, len(column))
+    counts = fold_sums(present.astype(np.float64), rows)
+    return fold_sums(_filled(column, present, 0.0), rows) / np.where(counts > 0, counts, np.nan)
 
 
 def rolling_max(column: FloatColumn, window: int) -> FloatColumn:
     """The largest of what is there; NaN where nothing is."""
     present = np.isfinite(column)
-    return _where_any(fold_extremes(_filled(column, present, -np.inf), window, np.maximum), present, window)
+    rows = rows_to_fold(window, len(column))
+    return _where_any(fold_extremes(_filled(column, present, -np.inf), rows, np.maximum), present, rows)
 
 
 def rolling_min(column: FloatColumn, window: int) -> FloatColumn:
     """The smallest of what is there; NaN where nothing is."""
     present = np.isfinite(column)
-    return _where_any(fold_extremes(_filled(column, present, np.inf), window, np.minimum), present, window)
+    rows = rows_to_fold(window, len(column))
+    return _where_any(fold_extremes(_filled(column, present, np.inf), rows, np.minimum), present, rows)
+
+
+def rolling_count(column: FloatColumn, window: int) -> FloatColumn:
+    """How many values are not NaN; infinite ones count. Never NaN."""
+    return fold_sums((~np.isnan(column)).astype(np.float64), rows_to_fold(window, len(column)))
+
+
+def rolling_variance(column: FloatColumn, window: int) -> FloatColumn:
+    """The sample's variance (divisor: count less one) of what is there; NaN for fewer than two rows."""
+    counts, _, _, squares = squared_deviations(column, window)
+    return squares / np.where(counts > 1, counts - 1, np.nan)
 
 
 def rolling_std(column: FloatColumn, window: int) -> FloatColumn:
     """The sample's standard deviation (divisor: count less one) of what is there; NaN for fewer than two rows."""
+    return np.sqrt(rolling_variance(column, window))
+
+
+def rolling_skewness(column: FloatColumn, window: int) -> FloatColumn:
+    """The sample's skewness without bias (G1), 0 for what is symmetric.
+
+    NaN for fewer than three values, and where all are equal.
+    """
+    counts, squares, cubes, _ = central_moments(column, window)
+    known = np.where(counts > 2, counts, np.nan)
+    return known * np.sqrt(known - 1) / (known - 2) * (cubes / squares / np.sqrt(squares))
+
+
+def rolling_kurtosis(column: FloatColumn, window: int) -> FloatColumn:
+    """The sample's excess kurtosis without bias (G2), 0 for a normal distribution.
+
+    NaN for fewer than four values, and where all are equal.
+    """
+    counts, squares, _, fourths = central_moments(column, window)
+    known = np.where(counts > 3, counts, np.nan)
+    raw = known * (known + 1) * (known - 1) * (fourths / squares / squares)
+    return (raw - 3 * (known - 1) * (known - 1)) / ((known - 2) * (known - 3))
+
+
+def rolling_mean_deviation(column: FloatColumn, window: int) -> FloatColumn:
+    """The mean distance of what is there from its mean; NaN where nothing is.
+
+    Looks at every value of every window: time grows with rows times window, for a window of 0 with the square of rows.
+    """
+    counts, value, distance, _ = squared_deviations(column, window)
     present = np.isfinite(column)
-    nothing = np.zeros(len(column))
-    single_rows = (present.astype(np.float64), _filled(column, present, 0.0), nothing, nothing)
-    counts, _, _, squares = fold_windows(single_rows, window, _merge_moments)
-    return np.sqrt(squares / np.where(counts > 1, counts - 1, np.nan))
+    filled = _filled(column, present, 0.0)
+    weights = present.astype(np.float64)
+    total = np.zeros(len(column))
+    for age in range(min(window or len(column), len(column))):
+        older = slice(0, len(column) - age)
+        # Not value + distance, the mean itself, which would round away the differences of large values.
+        total[age:] += np.abs((filled[older] - value[age:]) - distance[age:]) * weights[older]
+    return total / np.where(counts > 0, counts, np.nan)
+
+
+def first_value(column: FloatColumn) -> FloatColumn:
+    """The value of the first row in every row, NaN or not."""
+    return np.repeat(column[:1], len(column))
 
 
 def _filled(column: FloatColumn, present: npt.NDArray[np.bool_], missing: float) -> FloatColumn:
     return np.where(present, column, missing)
 
 
-def _where_any(values: FloatColumn, present: npt.NDArray[np.bool_], window: int) -> FloatColumn:
+def _where_any(values: FloatColumn, present: npt.NDArray[np.bool_], rows: int) -> FloatColumn:
     if present.all():
         return values
-    return np.where(fold_extremes(present.astype(np.float64), window, np.maximum) > 0, values, np.nan)
-
-
-def _merge_moments(older: State, newer: State, _older_rows: int, _newer_rows: int) -> State:
-    """Count, one value, distance of the mean from it, and sum of squared deviations from the mean.
-
-    A block of no rows changes nothing. See full_windows.standard_deviation.
-    """
-    counts = older[0] + newer[0]
-    share = older[0] / np.maximum(counts, 1)
-    some = newer[0] > 0
-    difference = (newer[1] - older[1]) + (newer[2] - older[2])  # of the means
-    value = np.where(some, newer[1], older[1])
-    distance = np.where(some, newer[2] - difference * share, older[2])
-    return counts, value, distance, older[3] + newer[3] + difference * difference * (newer[0] * share)
+    return np.where(fold_extremes(present.astype(np.float64), rows, np.maximum) > 0, values, np.nan)
