@@ -19,6 +19,8 @@ _UNIT_SPELLINGS = {
     "mo": "M", "mon": "M", "month": "M", "monthly": "M",
 }  # fmt: skip
 _LARGER_UNIT = {"s": (60, "m"), "m": (60, "h"), "h": (24, "d")}
+_LONGEST_SPELLING = 40
+"""Beyond it the pattern below would try every way to divide a run of blanks."""
 _PATTERN = re.compile(r"\s*([0-9]{0,5})\s*[-_ ]?\s*([A-Za-z]{1,7})\s*")
 
 
@@ -45,12 +47,12 @@ class Timeframe:
         Raises:
             ValueError: not a timeframe; the message says what is accepted.
         """
-        match = _PATTERN.fullmatch(spelling)
+        match = _PATTERN.fullmatch(spelling) if len(spelling) <= _LONGEST_SPELLING else None
         unit = match and ("M" if match[2] == "M" else _UNIT_SPELLINGS.get(_singular(match[2].lower())))
         count = int(match[1] or 1) if match else 0
         if not unit or count < 1:
             raise ValueError(
-                f"{spelling[:40]!r} is not a timeframe; expected a count and a unit such as "
+                f"{spelling[:_LONGEST_SPELLING]!r} is not a timeframe; expected a count and a unit such as "
                 "1m, 5m, 15m, 1h, 4h, 1d, 1w or 1M (m is minute, M month)"
             )
         while unit in _LARGER_UNIT and count % _LARGER_UNIT[unit][0] == 0:

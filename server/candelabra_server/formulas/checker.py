@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from candelabra_server.formulas.catalogue import FUNCTIONS, KNOWN_FIELDS
@@ -20,7 +20,7 @@ from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.nodes import Statement
 from candelabra_server.formulas.parser import MAX_DEPTH, parse_statement
 from candelabra_server.formulas.prescan import prescan
-from candelabra_server.formulas.problems import ProblemLog, quoted
+from candelabra_server.formulas.problems import MOST_PROBLEMS, ProblemLog, Span, quoted
 from candelabra_server.formulas.scope import Scope, Workspace
 from candelabra_server.formulas.settings import SettingRules
 from candelabra_server.formulas.values import Bundle, OtherSymbol, Series, TextValue, Value
@@ -33,6 +33,8 @@ _HIDDEN = "_"
 """Names that begin with it are no columns."""
 _LEVELS_OF_A_CALL = 4
 """What a saved formula adds to the depth of the walk, beside its own text."""
+_MOST_PROBLEMS_OF_A_CALL = 1
+"""The caller tells the first: looking for more would cost the more the deeper the calls are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,9 @@ def check_text(
     Raises:
         FormulaError: has every mistake found.
     """
-    problems = ProblemLog(text)
-    statements = [parse_statement(part, problems) for part in prescan(text, limits, problems, trusted=trusted)]
+    problems = ProblemLog(text, most=_MOST_PROBLEMS_OF_A_CALL if workspace.depth else MOST_PROBLEMS)
+    statements = _statements(text, workspace, limits, problems, trusted=trusted)
     depth = max((statement.expression.depth for statement in statements if statement.expression), default=0)
-    workspace.depth += depth + _LEVELS_OF_A_CALL
-    workspace.statements += len(statements)
-    if workspace.open_formulas:
-        _check_nesting(workspace, limits, problems, statements)
     rules = SettingRules(limits, options.allow_lookahead, options.qlib_defects)
     scope = Scope(
         workspace,
@@ -101,7 +99,11 @@ def check_text(
         problems=problems,
         source=source,
     )
+    workspace.depth += depth + _LEVELS_OF_A_CALL
+    workspace.statements += len(statements)
     try:
+        if workspace.open_formulas:
+            _check_nesting(workspace, limits, problems, statements)
         checked = _Checker(scope).run()
     finally:
         workspace.depth -= depth + _LEVELS_OF_A_CALL
@@ -110,8 +112,27 @@ def check_text(
     return checked
 
 
+def _statements(
+    text: str, workspace: Workspace, limits: FormulaLimits, problems: ProblemLog, *, trusted: bool
+) -> Sequence[Statement]:
+    """What the text consists of. That of a saved formula is parsed once, and has no mistakes."""
+    if text in workspace.parsed:
+        return workspace.parsed[text]
+    parts = prescan(text, limits, problems, trusted=trusted)
+    workspace.characters += 0 if trusted else len(text)
+    if workspace.characters > limits.max_total_length:
+        message = f"the formula and those it calls have more than {limits.max_total_length} characters, the limit"
+        problems.add("TOO_LARGE", message, Span(0, 1))
+        problems.fail()
+    statements = tuple(parse_statement(part, problems) for part in parts)
+    if problems and workspace.depth:
+        problems.fail()
+    workspace.parsed[text] = statements
+    return statements
+
+
 def _check_nesting(
-    workspace: Workspace, limits: FormulaLimits, problems: ProblemLog, statements: list[Statement]
+    workspace: Workspace, limits: FormulaLimits, problems: ProblemLog, statements: Sequence[Statement]
 ) -> None:
     """Saved formulas share one stack and one budget of work with what calls them."""
     if workspace.depth > MAX_DEPTH:
@@ -139,11 +160,8 @@ class _Checker:
                 break
             try:
                 value = None if statement.expression is None else self._expressions.value(statement.expression)
-            except GraphTooLargeError:
-                limit = self._scope.rules.limits.max_nodes
-                self._problems.add(
-                    "TOO_LARGE", f"the formula needs more than {limit} operations, the limit", statement.span
-                )
+            except GraphTooLargeError as error:
+                self._problems.add("TOO_LARGE", str(error), statement.span)
                 break
             name = self._define(statement, value)
             if isinstance(value, TextValue | OtherSymbol):

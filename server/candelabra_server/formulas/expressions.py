@@ -82,7 +82,10 @@ class ExpressionChecker:
         }
 
     def value(self, expression: Expression) -> Value:
-        """What an expression is; what is wrong with it is noted."""
+        """What an expression is; what is wrong with it is noted, until enough is."""
+        self._graph.count_step()
+        if self._problems.full:
+            return None
         return self._visitors[type(expression)](expression)
 
     def field(self, name: str) -> Series:

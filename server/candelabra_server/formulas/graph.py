@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from candelabra_server.domain.periods import most_candles
+from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.operations import (
     ALIGN,
     ALL_HISTORY,
@@ -37,7 +38,7 @@ OWN = Source("", "")
 
 
 class GraphTooLargeError(Exception):
-    """One more node would pass the limit."""
+    """One more node, or one more step of the check, would pass a limit; the message says which."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,12 +79,26 @@ class Graph:
     with the kernel that would compute them later, so that sharing and folding change no bit of any value.
     """
 
-    def __init__(self, max_nodes: int, timeframe: str) -> None:
+    def __init__(self, limits: FormulaLimits, timeframe: str) -> None:
         """Makes an empty graph for candles of a (canonical) timeframe."""
-        self._max_nodes = max_nodes
+        self._limits = limits
+        self._steps = 0
         self._timeframe = timeframe
         self._nodes: dict[tuple[object, ...], Node] = {}
         self._constants = 0
+
+    def count_step(self) -> None:
+        """Notes one more step of the check: sharing makes a graph small, not the work of asking for it again.
+
+        Raises:
+            GraphTooLargeError: the limit of steps is reached.
+        """
+        self._steps += 1
+        if self._steps > self._limits.max_check_steps:
+            raise GraphTooLargeError(
+                f"the formula takes more than {self._limits.max_check_steps} steps to check, the limit; fewer "
+                "timeframes, symbols and calls of saved formulas take fewer"
+            )
 
     def constant(self, value: float) -> Node:
         """A number."""
@@ -119,7 +134,7 @@ class Graph:
         """An operation by its name in OPERATIONS.
 
         Raises:
-            GraphTooLargeError: the limit of nodes is reached.
+            GraphTooLargeError: the limit of nodes or steps is reached.
         """
         operation = OPERATIONS[operation_name]
         if operation.elementwise:
@@ -139,14 +154,15 @@ class Graph:
         settings: tuple[Setting, ...],
         source: Source | None = None,
     ) -> Node:
+        self.count_step()
         # By representation: 0.0 and -0.0 are different, NaN is itself.
         key = (operation.name, tuple(node.index for node in inputs), repr(settings))
         if found := self._nodes.get(key):
             return found
         if operation is CONSTANT:
             self._constants += 1  # costs nothing to evaluate, and the text's length bounds how many there are
-        elif len(self._nodes) - self._constants >= self._max_nodes:
-            raise GraphTooLargeError
+        elif len(self._nodes) - self._constants >= self._limits.max_nodes:
+            raise GraphTooLargeError(f"the formula needs more than {self._limits.max_nodes} operations, the limit")
         own = operation.warm_up(*settings)
         below = max((node.warm_up for node in inputs), default=0)
         ahead = max((node.look_ahead for node in inputs), default=0)

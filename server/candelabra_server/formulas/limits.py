@@ -24,12 +24,17 @@ class FormulaLimits:
 
     max_expression_length: int = 16_384
     """Most characters of the text, comments included."""
+    max_total_length: int = 65_536
+    """Most characters of the text and the saved formulas in it together, each counted once; built-in ones are not."""
     max_statements: int = 512
     """Most statements."""
     max_nesting: int = 64
     """Deepest nesting: brackets, plus signs, `not` and powers that hang on one another."""
     max_nodes: int = 4_096
     """Most nodes of the graph, equal expressions counted once."""
+    max_check_steps: int = 65_536
+    """Most steps of the check: expressions looked at and operations asked for, equal ones counted every time. Those of
+    a name count again for every other timeframe or symbol, those of a saved formula for other parameters."""
     max_outputs: int = 1_024
     """Most output columns."""
     max_window: int = 100_000

@@ -3,10 +3,13 @@
 Nothing that passes here can make the grammar or a tree walk expensive:
 
 1. Length is checked before anything else looks at the text.
-2. Comments become blanks, and so do line breaks inside brackets; offsets stay what they are.
-3. Brackets are matched and nesting is measured: open brackets, plus prefix operators and powers that hang on one
+2. Characters that can be seen nowhere or change how others are seen are refused, in texts and comments too.
+3. Comments become blanks, and so do line breaks inside brackets; offsets stay what they are.
+4. Brackets are matched and nesting is measured: open brackets, plus prefix operators and powers that hang on one
    another, since each of those is a level of the tree too.
-4. The text is cut into statements, so that each can have a syntax error of its own.
+5. The text is cut into statements, so that each can have a syntax error of its own.
+
+It stops where it has seen enough to refuse the text.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from candelabra_server.formulas.limits import FormulaLimits
-from candelabra_server.formulas.problems import ProblemLog, Span
+from candelabra_server.formulas.problems import MOST_PROBLEMS, ProblemLog, Span
 
-__all__ = ["StatementText", "prescan"]
+__all__ = ["StatementText", "prescan", "refuse_long_text"]
 
 _TOKEN = re.compile(
     r"(?P<blank>[ \t\r]+)"
@@ -34,11 +38,15 @@ _TOKEN = re.compile(
     r"|(?P<sign>[+-])"
     r"|(?P<scale>[*/%&|])"
     r"|(?P<comma>[,=])"
-    r"|(?P<separator>[;\n])"
+    r"|(?P<separator>[;\n](?:[;\n \t\r]|\#[^\n]*)*)"
     r"|(?P<dot>\.)"
     r"|(?P<other>.)",
     re.DOTALL,
 )
+_COMMENT = re.compile(r"\#[^\n]*")
+# Control characters but tab and line ends, marks that turn the direction of writing, halves of UTF-16 pairs.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHOWN_OF_LONG_TEXT = 100
 _CLOSER = {"(": ")", "[": "]"}
 _HINTS = {
     "!": "write `not`, or `!=` for not equal",
@@ -90,25 +98,35 @@ def prescan(text: str, limits: FormulaLimits, problems: ProblemLog, *, trusted: 
     Raises:
         FormulaError: a limit is passed, a character cannot be used, brackets do not match, or there is nothing.
     """
-    if len(text) > limits.max_expression_length and not trusted:
-        problems.add(
-            "TOO_LONG",
-            f"the formula has {len(text)} characters; the limit is {limits.max_expression_length}",
-            Span(0, 1),
-        )
-        problems.fail()
-    statements = list(_Scan(text, limits, problems).run())
+    if not trusted:
+        refuse_long_text(text, limits)
+    for match in islice(_UNSEEN.finditer(text), MOST_PROBLEMS):
+        _note_unusable(match.group(), match.start(), problems)
+    statements = list(islice(_Scan(text, limits, problems).run(), limits.max_statements + 1))
     if not problems and not statements:
         problems.add("EMPTY", "the formula is empty; expected an expression such as `sma(close, 20)`", Span(0, 1))
     if len(statements) > limits.max_statements:
         problems.add(
             "TOO_MANY_STATEMENTS",
-            f"the formula has {len(statements)} statements; the limit is {limits.max_statements}",
-            Span(statements[limits.max_statements].start, statements[limits.max_statements].start + 1),
+            f"the formula has more than {limits.max_statements} statements, the limit",
+            Span(statements[-1].start, statements[-1].start + 1),
         )
     if problems:
         problems.fail()
     return statements
+
+
+def refuse_long_text(text: str, limits: FormulaLimits) -> None:
+    """Refuses a text of too many characters, and keeps nothing of it but its beginning.
+
+    Raises:
+        FormulaError: it has too many.
+    """
+    most = limits.max_expression_length
+    if len(text) > most:
+        problems = ProblemLog(text[:_SHOWN_OF_LONG_TEXT])
+        problems.add("TOO_LONG", f"the formula has {len(text)} characters; the limit is {most}", Span(0, 1))
+        problems.fail()
 
 
 class _Scan:
@@ -126,8 +144,8 @@ class _Scan:
         parts: list[str] = []
         start = 0
         for match in _TOKEN.finditer(self._text):
-            kind, piece = str(match.lastgroup), match.group()
-            if kind == "separator" and (len(self._levels) == 1 or piece == ";"):
+            kind, piece = match.lastgroup, match.group()
+            if kind == "separator" and (len(self._levels) == 1 or ";" in _COMMENT.sub("", piece)):
                 self._unclosed()
                 yield from _statement(parts, start)
                 parts, start = [], match.end()
@@ -140,7 +158,7 @@ class _Scan:
         self._unclosed()
         yield from _statement(parts, start)
 
-    def _follow(self, kind: str, piece: str, start: int) -> None:
+    def _follow(self, kind: str | None, piece: str, start: int) -> None:
         """Keeps brackets and nesting."""
         level = self._levels[-1]
         after_operand, self._after_operand = self._after_operand, False
@@ -160,7 +178,10 @@ class _Scan:
         elif kind == "comma":
             level.signs = level.negations = 0
         elif kind == "other":
-            self._unusable(piece, start)
+            _note_unusable(piece, start, self._problems)
+            self._after_operand = not piece.isascii()
+            if self._problems.full:
+                self._problems.fail()
         if self._outer_depth + self._levels[-1].depth > self._limits.max_nesting:
             self._problems.add(
                 "TOO_DEEP",
@@ -200,13 +221,13 @@ class _Scan:
         self._levels = [_Level("", 0)]
         self._outer_depth = 0
 
-    def _unusable(self, piece: str, start: int) -> None:
-        shown = f"`{piece}`" if piece.isprintable() else f"U+{ord(piece):04X}"
-        if not piece.isascii():
-            shown += f" ({unicodedata.name(piece, 'no name')})"
-        hint = f"; {_HINTS[piece]}" if piece in _HINTS else ""
-        self._problems.add("BAD_CHARACTER", f"{shown} cannot be used in a formula{hint}", Span(start, start + 1))
-        self._after_operand = not piece.isascii()
+
+def _note_unusable(piece: str, start: int, problems: ProblemLog) -> None:
+    shown = f"`{piece}`" if piece.isprintable() else f"U+{ord(piece):04X}"
+    if not piece.isascii():
+        shown += f" ({unicodedata.name(piece, 'no name')})"
+    hint = f"; {_HINTS[piece]}" if piece in _HINTS else ""
+    problems.add("BAD_CHARACTER", f"{shown} cannot be used in a formula{hint}", Span(start, start + 1))
 
 
 def _statement(parts: list[str], start: int) -> Iterator[StatementText]:

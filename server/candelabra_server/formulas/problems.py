@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from heapq import nsmallest
 from typing import NamedTuple, NoReturn
 
 from candelabra_server.errors import FormulaError, FormulaProblem
 
-__all__ = ["ProblemLog", "Span", "closest_name", "quoted"]
+__all__ = ["MOST_PROBLEMS", "ProblemLog", "Span", "closest_name", "quoted"]
 
-_MAX_PROBLEMS = 20
+MOST_PROBLEMS = 20
 """Past this many, one more mistake helps nobody."""
 _MAX_NAME = 40
 """Longer names are cut in messages and get no suggestion."""
+_MOST_COMPARED = 30
+"""Names that are compared letter by letter with a wrong one: a text may bring hundreds that are nearly equal."""
 
 
 class Span(NamedTuple):
@@ -26,10 +30,17 @@ class ProblemLog:
     """Problems of one text. Not for use by several threads.
 
     Every position becomes line and column here. A span over several lines is cut at the end of its first line.
+
+    Args:
+        text: that the problems are of.
+        most: further problems are dropped.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, most: int = MOST_PROBLEMS) -> None:
         self._text = text
+        self._most = most
+        self._lines: dict[int, str] = {}
+        """By where they begin: problems of one line share its text."""
         self._found: list[tuple[Span, FormulaProblem]] = []
 
     def __bool__(self) -> bool:
@@ -64,7 +75,7 @@ class ProblemLog:
                     line=text.count("\n", 0, start) + 1,
                     column=start - line_start + 1,
                     length=max(1, min(span.end, line_end) - start),
-                    source=text[line_start:line_end],
+                    source=self._lines.setdefault(line_start, text[line_start:line_end]),
                     suggestion=suggestion,
                     signature=signature,
                 ),
@@ -74,7 +85,7 @@ class ProblemLog:
     @property
     def full(self) -> bool:
         """Whether further problems are dropped."""
-        return len(self._found) >= _MAX_PROBLEMS
+        return len(self._found) >= self._most
 
     def line_of(self, offset: int) -> int:
         """The line of a character, counted from 1."""
@@ -103,21 +114,32 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
     """
     if not 0 < len(name) <= _MAX_NAME:
         return None
-    best = min(_candidates(name, known), default=None)
+    best = min(_close_names(name, known), default=None)
     return None if best is None else best[-1]
 
 
-def _candidates(name: str, known: Iterable[str]) -> Iterator[tuple[int, int, str]]:
+def _close_names(name: str, known: Iterable[str]) -> Iterator[tuple[int, int, str]]:
     lowered = name.lower()
     allowed = max(1, len(name) // 3)
+    for _, folded, candidate in nsmallest(_MOST_COMPARED, _possible_names(name, lowered, allowed, known)):
+        distance = _edit_distance(lowered, folded)
+        # A one- or two-letter name shares nothing with most names at distance one.
+        if distance <= allowed and distance < min(len(name), len(folded)):
+            is_same = (lowered, folded) == (name, candidate)
+            yield distance, distance if is_same else _edit_distance(name, candidate), candidate
+
+
+def _possible_names(name: str, lowered: str, allowed: int, known: Iterable[str]) -> Iterator[tuple[int, str, str]]:
+    """The names that the letters alone do not rule out, with the fewest edits that can be between."""
+    letters = Counter(lowered)
     for candidate in known:
         if candidate == name or abs(len(candidate) - len(name)) > allowed:
             continue
         folded = candidate.lower()
-        distance = _edit_distance(lowered, folded)
-        # A one- or two-letter name shares nothing with most names at distance one.
-        if distance <= allowed and distance < len(folded):
-            yield distance, _edit_distance(name, candidate), candidate
+        others = Counter(folded)
+        least = max((letters - others).total(), (others - letters).total())
+        if least <= allowed:
+            yield least, folded, candidate
 
 
 def _edit_distance(first: str, second: str) -> int:

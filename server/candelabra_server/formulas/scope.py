@@ -49,6 +49,8 @@ class Workspace:
         finished: what saved formulas turned out to be.
         sources: every source that anything is evaluated over.
         statements: how many statements were checked, those of saved formulas included.
+        parsed: the statements of every text.
+        characters: of all texts that were parsed, without built-in ones.
     """
 
     graph: Graph
@@ -59,6 +61,8 @@ class Workspace:
     finished: dict[SavedKey, Series | Bundle] = field(default_factory=dict)
     sources: set[Source] = field(default_factory=lambda: {OWN})
     statements: int = 0
+    parsed: dict[str, Sequence[Statement]] = field(default_factory=dict)
+    characters: int = 0
 
     @property
     def saved_formulas(self) -> tuple[str, ...]:
@@ -92,6 +96,7 @@ class Scope:
         self.defined: dict[str, Statement] = {}
         """Statements whose name may be used, in order."""
         self._values: dict[tuple[str, Source], Value] = {}
+        self._names: dict[str, frozenset[str]] = {}
 
     @contextmanager
     def over(self, source: Source) -> Iterator[None]:
@@ -123,16 +128,22 @@ class Scope:
         return self._values[name, self.source]
 
     def _needed(self, name: str) -> set[str]:
-        """The name and all defined names that its expression is made of, directly or not."""
+        """The name and all that its expression is made of, directly or not, but what has its value already."""
         needed: set[str] = set()
         waiting = [name]
         while waiting:
             found = waiting.pop()
-            expression = self.defined[found].expression if found in self.defined else None
-            if found not in needed and found in self.defined:
+            if found not in needed and found in self.defined and (found, self.source) not in self._values:
                 needed.add(found)
-                waiting.extend(names_in(expression) if expression is not None else ())
+                waiting.extend(self._names_of(found))
         return needed
+
+    def _names_of(self, name: str) -> frozenset[str]:
+        """The names in the expression of a defined one."""
+        if name not in self._names:
+            expression = self.defined[name].expression
+            self._names[name] = frozenset(names_in(expression) if expression is not None else ())
+        return self._names[name]
 
 
 def names_in(expression: Expression) -> Iterator[str]:

@@ -35,6 +35,7 @@ from candelabra_server.formulas.missing_values import missing_counts
 from candelabra_server.formulas.nodes import ColumnKind
 from candelabra_server.formulas.operations import MissingCause
 from candelabra_server.formulas.planner import Plan, make_plan
+from candelabra_server.formulas.prescan import refuse_long_text
 from candelabra_server.formulas.problems import closest_name, quoted
 from candelabra_server.formulas.saved import SavedFormula
 from candelabra_server.formulas.scope import Library, Workspace
@@ -43,6 +44,8 @@ from candelabra_server.formulas.store import FormulaStore
 __all__ = ["ColumnKind", "CompiledFormula", "FormulaService", "MissingCause", "OutputColumn", "bound_parameters"]
 
 _CACHED_FORMULAS = 256
+_CACHED_STEPS = 131_072
+"""Of all plans together, about 600 bytes each: 256 formulas at the limit of operations would take half a gigabyte."""
 _DEFAULT_OPTIONS = CompileOptions()
 
 
@@ -143,6 +146,11 @@ class _Compiled:
     outcome: CompiledFormula | tuple[FormulaProblem, ...]
     found: Mapping[str, SavedFormula | None]
 
+    @property
+    def steps(self) -> int:
+        """How many its plan has."""
+        return len(self.outcome.plan.steps) if isinstance(self.outcome, CompiledFormula) else 0
+
 
 _CacheKey = tuple[str, tuple[tuple[str, str], ...], CompileOptions, bool]
 
@@ -161,6 +169,7 @@ class FormulaService:
         self._lock = threading.Lock()
         # Texts that are wrong are remembered too: sending one again must not cost more than sending a right one.
         self._compiled: OrderedDict[_CacheKey, _Compiled] = OrderedDict()
+        self._cached_steps = 0
 
     def worker_config(self) -> dict[str, Any]:
         """What `create_formula_service` makes an equal service from, in JSON values."""
@@ -249,7 +258,7 @@ class FormulaService:
             qlib_defects=draft.qlib_defects, float32_fields=draft.float32_fields, open_parameters=True
         )
         workspace = Workspace(
-            graph=Graph(self._limits.max_nodes, options.timeframe),
+            graph=Graph(self._limits, options.timeframe),
             timeframe=options.timeframe,
             library=lambda reference: draft if reference == draft.id else self.find(reference),
             open_formulas=[draft.id],
@@ -265,6 +274,8 @@ class FormulaService:
         *,
         trusted: bool,
     ) -> CompiledFormula:
+        if not trusted:
+            refuse_long_text(expression, self._limits)  # before it can fill the cache
         # As text: NaN is not equal to itself, and 0.0 is to -0.0.
         constants = tuple(sorted((name, repr(float(value))) for name, value in parameters.items()))
         key = (expression, constants, options, trusted)
@@ -274,13 +285,20 @@ class FormulaService:
                 self._compiled.move_to_end(key)
         if compiled is None or not _is_current(compiled, library):
             compiled = self._check_and_plan(expression, parameters, options, library, trusted=trusted)
-            with self._lock:
-                self._compiled[key] = compiled
-                while len(self._compiled) > _CACHED_FORMULAS:
-                    self._compiled.popitem(last=False)
+            self._remember(key, compiled)
         if isinstance(compiled.outcome, CompiledFormula):
             return compiled.outcome
         raise FormulaError(compiled.outcome)
+
+    def _remember(self, key: _CacheKey, compiled: _Compiled) -> None:
+        """Keeps what came of a text, in place of what was asked for longest ago."""
+        with self._lock:
+            replaced = self._compiled.pop(key, None)
+            self._cached_steps += compiled.steps - (replaced.steps if replaced else 0)
+            self._compiled[key] = compiled
+            while len(self._compiled) > _CACHED_FORMULAS or self._cached_steps > _CACHED_STEPS:
+                _, oldest = self._compiled.popitem(last=False)
+                self._cached_steps -= oldest.steps
 
     def _check_and_plan(
         self,
@@ -294,11 +312,16 @@ class FormulaService:
         found: dict[str, SavedFormula | None] = {}
 
         def recording(reference: str) -> SavedFormula:
-            found[reference] = _found(library, reference)
-            return found[reference] or library(reference)
+            known = found.get(reference)
+            if known is not None:
+                return known
+            found[reference] = None
+            formula = library(reference)
+            found[reference] = formula
+            return formula
 
         workspace = Workspace(
-            graph=Graph(self._limits.max_nodes, options.timeframe), timeframe=options.timeframe, library=recording
+            graph=Graph(self._limits, options.timeframe), timeframe=options.timeframe, library=recording
         )
         try:
             checked = check_text(

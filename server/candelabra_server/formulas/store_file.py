@@ -89,10 +89,8 @@ class StoreFile:
 
         def run() -> _Result | None:
             with self._connection("rw") as connection:
-                if not _format_of(connection):
-                    return None
                 connection.execute("BEGIN")
-                return query(connection)
+                return query(connection) if _format_of(connection) else None
 
         return _with_patience(run)
 
@@ -108,7 +106,10 @@ class StoreFile:
 
         def run() -> _Result:
             with self._connection("rwc") as connection:
-                if not _format_of(connection):
+                connection.execute("BEGIN")
+                is_new = not _format_of(connection)
+                connection.execute("COMMIT")
+                if is_new:  # the mode stays in the file, and cannot be set inside a transaction
                     connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("BEGIN IMMEDIATE")
                 if not _format_of(connection):
@@ -156,7 +157,7 @@ def _with_patience(run: Callable[[], _Result]) -> _Result:
 
 
 def _format_of(connection: sqlite3.Connection) -> int:
-    """The version of the file's schema; 0 for a file that has nothing in it yet."""
+    """The version of the file's schema; 0 for a file that has nothing in it yet. To be asked in a transaction."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in {0, _FORMAT}:
         raise _store_error(

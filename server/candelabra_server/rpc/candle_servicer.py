@@ -16,7 +16,7 @@ from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import JobLimits
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import InvalidRequestError, Violation
-from candelabra_server.processing.job_plan import check_symbol_names, matching_symbols
+from candelabra_server.processing.job_checks import check_symbol_names, matching_symbols
 from candelabra_server.rpc.handlers import unary
 
 __all__ = ["CandleServicer"]

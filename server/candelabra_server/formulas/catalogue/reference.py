@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from candelabra_server.formulas.catalogue import FUNCTIONS, Family, Function
 from candelabra_server.formulas.graph import Graph
+from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.operations import ALL_HISTORY, Exactness
 
 __all__ = ["dependence_class", "function_reference"]
@@ -28,7 +29,7 @@ def function_reference() -> str:
 
 def dependence_class(function: Function) -> str:
     """How far values of a function may depend on where the range starts: `exact`, `1e-9` or `whole history`."""
-    graph = Graph(1_000, "1d")
+    graph = Graph(FormulaLimits(), "1d")
     inputs = tuple(graph.field(name) for name in function.implied or function.inputs)
     defaults = (
         (setting.choices or ("1w",))[0] if setting.kind.is_text else setting.maximum or setting.minimum or _PLACEHOLDER

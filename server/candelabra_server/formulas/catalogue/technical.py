@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from candelabra_server.formulas.catalogue.function import (
     Family,
     Function,
@@ -10,6 +12,7 @@ from candelabra_server.formulas.catalogue.function import (
     kernel,
 )
 from candelabra_server.formulas.graph import Graph, Node
+from candelabra_server.formulas.kernels.talib_metadata import MOVING_AVERAGES
 from candelabra_server.formulas.nodes import ColumnKind
 
 __all__ = ["TECHNICAL_FUNCTIONS"]
@@ -33,16 +36,25 @@ def _rate_of_change(graph: Graph, inputs: tuple[Node, ...], settings: tuple[floa
     return (graph.apply("multiply", graph.apply("subtract", ratio, graph.constant(1)), graph.constant(100)),)
 
 
-def _bands(graph: Graph, inputs: tuple[Node, ...], settings: tuple[float, ...]) -> tuple[Node, ...]:
+def _bands(graph: Graph, inputs: tuple[Node, ...], settings: tuple[Any, ...]) -> tuple[Node, ...]:
     (series,) = inputs
-    period, up, down = settings
-    middle = graph.apply("simple_mean", series, settings=(period,))
+    period, up, down, average = settings
+    if average == "sma":
+        middle = graph.apply("simple_mean", series, settings=(period,))
+    else:
+        middle = graph.apply("talib_ma", series, settings=(period, average))
     deviation = graph.apply("standard_deviation", series, settings=(period,))
     return (
         graph.apply("add", middle, graph.apply("multiply", deviation, graph.constant(up))),
         middle,
         graph.apply("subtract", middle, graph.apply("multiply", deviation, graph.constant(down))),
     )
+
+
+def _deviation(graph: Graph, inputs: tuple[Node, ...], settings: tuple[float, ...]) -> tuple[Node, ...]:
+    period, deviations = settings
+    deviation = graph.apply("standard_deviation", *inputs, settings=(period,))
+    return (deviation if deviations == 1 else graph.apply("multiply", deviation, graph.constant(deviations)),)
 
 
 def _macd(graph: Graph, inputs: tuple[Node, ...], settings: tuple[float, ...]) -> tuple[Node, ...]:
@@ -64,15 +76,13 @@ def _cross_under(graph: Graph, inputs: tuple[Node, ...], settings: tuple[float, 
     return _cross(graph, inputs[::-1], settings)
 
 
-def _series(
-    name: str, operation: str, default: int, summary: str, source: str, *, minimum: int | None = None
-) -> Function:
+def _series(name: str, operation: str, default: int, summary: str, source: str) -> Function:
     """A function of one series and one period whose value needs that window and nothing else."""
     return Function(
         name=name,
         family=Family.TECHNICAL,
         inputs=("series",),
-        settings=_period(default, minimum),
+        settings=_period(default),
         build=kernel(operation),
         warm_up=_FULL_WINDOW,
         summary=summary,
@@ -137,14 +147,24 @@ TECHNICAL_FUNCTIONS = (
             SettingParameter(name="period", default=20, minimum=2),
             SettingParameter(name="up", default=2, kind=SettingKind.FACTOR),
             SettingParameter(name="down", default=2, kind=SettingKind.FACTOR),
+            SettingParameter(name="matype", default="sma", kind=SettingKind.CHOICE, choices=tuple(MOVING_AVERAGES)),
         ),
         outputs=("upper", "middle", "lower"),
         build=_bands,
-        warm_up=_FULL_WINDOW,
-        summary="simple average, and that plus `up` and minus `down` standard deviations (divisor period)",
+        warm_up=f'{_FULL_WINDOW}; that of ma(period, matype) where it is not "sma"',
+        summary="moving average, and that plus `up` and minus `down` standard deviations (divisor period)",
         source="TA-Lib BBANDS",
     ),
-    _series("stddev", "standard_deviation", 5, "standard deviation, divisor period", "TA-Lib STDDEV", minimum=2),
+    Function(
+        name="stddev",
+        family=Family.TECHNICAL,
+        inputs=("series",),
+        settings=(*_period(5, 2), SettingParameter(name="nbdev", default=1, kind=SettingKind.FACTOR)),
+        build=_deviation,
+        warm_up=_FULL_WINDOW,
+        summary="`nbdev` standard deviations, divisor period",
+        source="TA-Lib STDDEV",
+    ),
     _series("highest", "highest", 30, "largest value of the window", "TA-Lib MAX"),
     _series("lowest", "lowest", 30, "smallest value of the window", "TA-Lib MIN"),
     Function(

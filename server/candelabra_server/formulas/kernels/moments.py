@@ -28,6 +28,7 @@ class Shares(NamedTuple):
         newer_counts: of the newer block.
         newer_any: whether the newer block has any.
         both: whether each of them has any.
+        complete: whether that is so everywhere.
         older: the older block's share of all.
     """
 
@@ -35,6 +36,7 @@ class Shares(NamedTuple):
     newer_counts: FloatColumn
     newer_any: npt.NDArray[np.bool_]
     both: npt.NDArray[np.bool_]
+    complete: bool
     older: FloatColumn
 
     @property
@@ -56,7 +58,7 @@ def shares(older_counts: FloatColumn, newer_counts: FloatColumn) -> Shares:
     counts = older_counts + newer_counts
     newer_any = newer_counts > 0
     both = newer_any & (older_counts > 0)
-    return Shares(counts, newer_counts, newer_any, both, older_counts / np.maximum(counts, 1))
+    return Shares(counts, newer_counts, newer_any, both, bool(both.all()), older_counts / np.maximum(counts, 1))
 
 
 def merge_means(
@@ -68,6 +70,8 @@ def merge_means(
 ) -> Means:
     """The mean of both blocks; the newer block's value stays, so that what is carried depends on the newest rows."""
     apart = (newer_value - older_value) + (newer_distance - older_distance)
+    if parts.complete:
+        return Means(newer_value, newer_distance - apart * parts.older, apart)
     # A block without rows stands at 0, which is far from a large price: the square of that would overflow.
     difference = np.where(parts.both, apart, 0.0)
     return Means(
