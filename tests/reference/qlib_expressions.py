@@ -9,7 +9,17 @@ _WINDOWS = (0, 1, 2, 5, 20, 400)
 _LONGER_WINDOWS = (5, 60)
 _FEWEST_ROWS = {"Skew": 3, "Kurt": 4}
 """Qlib refuses shorter windows, but 0."""
-_FRACTION_ROWS = {"EMA": 0.3, "Mean": 0.3, "Sum": 0.3, "Std": 0.05, "Var": 0.5, "Max": 0.3, "Min": 0.3, "Med": 0.3}
+_FRACTIONS = {
+    "EMA": 0.3,
+    "Mean": 0.3,
+    "Sum": 0.3,
+    "Std": 0.05,
+    "Var": 0.5,
+    "Max": 0.3,
+    "Min": 0.3,
+    "Med": 0.3,
+    "Count": 0.3,
+}
 _ROLLING = (
     "Mean",
     "Sum",
@@ -49,11 +59,12 @@ def _operators() -> list[str]:
         listed += _rolling(name, "$volume", _LONGER_WINDOWS)
         listed += _rolling(name, _OVER_ZERO, (5,))
         listed += _rolling(name, f"{_UP}", (5,))
-        listed += [f"{name}($close, {_FRACTION_ROWS[name]})"] if name in _FRACTION_ROWS else []
+        listed += [f"{name}($close, {_FRACTIONS[name]})"] if name in _FRACTIONS else []
     listed += [f"Quantile($close, {window}, {share})" for window in _WINDOWS for share in (0.2, 0.8)]
     listed += [f"Quantile($volume, 5, {share})" for share in (0, 0.5, 1)]
     listed += [f"Quantile({_OVER_ZERO}, 5, 0.8)", f"Quantile({_UP}, 5, 0.3)"]
     listed += [f"Ref($close, {shift})" for shift in (0, 1, 5, 400, -1, -5)]
+    listed += ["Delta($close, -2)"]
     for name in ("Corr", "Cov"):
         listed += [f"{name}($close, $volume, {window})" for window in (1, 2, 5, 20, 60, 400)]
         listed += [f"{name}($close, $close, 5)", f"{name}({_OVER_ZERO}, $close, 5)", f"{name}({_UP}, $close, 10)"]
@@ -147,7 +158,7 @@ LATE = (
         for name in ("Mean", "Std", "EMA", "WMA", "Slope", "IdxMax")
         for window in (0, 5, 20)
     ),
-    *(f"{name}($close, {_FRACTION_ROWS[name]})" for name in ("EMA", "Mean", "Std")),
+    *(f"{name}($close, {_FRACTIONS[name]})" for name in ("EMA", "Mean", "Std")),
     "Ref($close, 0)",
     "Ref($close, 5)",
     "Delta($close, 0)",

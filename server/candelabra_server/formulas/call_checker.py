@@ -20,10 +20,10 @@ from candelabra_server.formulas.catalogue import (
     is_cross_sectional,
 )
 from candelabra_server.formulas.graph import Node, Source
-from candelabra_server.formulas.nodes import Argument, Call, ColumnKind, Expression, Name
+from candelabra_server.formulas.nodes import Argument, Call, ColumnKind, Expression, Field, Name, SavedCall
 from candelabra_server.formulas.operations import ALL_HISTORY
 from candelabra_server.formulas.problems import Span, quoted
-from candelabra_server.formulas.scope import Scope
+from candelabra_server.formulas.scope import Scope, parts_of
 from candelabra_server.formulas.settings import find_fault
 from candelabra_server.formulas.values import Bundle, OtherSymbol, Series, TextValue, Value
 
@@ -207,7 +207,11 @@ class CallChecker:
         """For every argument the name it is meant for, None where there is none."""
         positional = [argument for argument in call.arguments if argument.name is None]
         # All of the implied inputs are given, or none of them.
-        implied = bool(function.implied) and len(positional) <= len(settings)
+        implied = (
+            bool(function.implied)
+            and len(positional) <= len(settings)
+            and not (positional and self._looks_like_a_series(positional[0].value))
+        )
         places = iter(settings if implied else names)
         found: list[str | None] = []
         seen_named = False
@@ -226,6 +230,23 @@ class CallChecker:
                     message = f"more arguments than `{function.signature}` takes"
                     self._problems.add("TOO_MANY_ARGUMENTS", message, argument.span, signature=function.signature)
         return found
+
+    def _looks_like_a_series(self, expression: Expression) -> bool:
+        """Whether anything in it is of candles, seen without giving it a value: that comes once, and later."""
+        return any(self._is_of_candles(part) for part in parts_of(expression))
+
+    def _is_of_candles(self, part: Expression) -> bool:
+        match part:
+            case Field() | SavedCall():
+                return True
+            case Call(name=name):
+                return name in FUNCTIONS and bool(FUNCTIONS[name].implied)
+            case Name(name=name) if name in self._scope.defined:
+                value = self._expressions.value(part)
+                return isinstance(value, Series) and value.node.constant is None
+            case Name(name=name):
+                return name in KNOWN_FIELDS and name not in self._scope.parameters
+        return False
 
     def _named(self, function: Function, argument: Argument, names: Sequence[str]) -> str | None:
         name = argument.name or ""

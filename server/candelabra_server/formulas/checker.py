@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from candelabra_server.formulas.catalogue import FUNCTIONS, KNOWN_FIELDS
 from candelabra_server.formulas.compile_options import CompileOptions
-from candelabra_server.formulas.expressions import ExpressionChecker
+from candelabra_server.formulas.expressions import NO_VALUE, ExpressionChecker
 from candelabra_server.formulas.graph import OWN, GraphTooLargeError, Source
 from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.nodes import Statement
@@ -201,6 +201,7 @@ class _Checker:
             return DEFAULT_NAME
         taken = (
             (name in KNOWN_FIELDS, "a field; choose another name, or write `==` for equality"),
+            (name == NO_VALUE, "the constant for no value; choose another name"),
             (name in scope.parameters, "a parameter of the job; choose another name"),
             (name in scope.defined, "defined already; choose another name"),
         )

@@ -36,8 +36,10 @@ from candelabra_server.formulas.saved_calls import SavedCallChecker
 from candelabra_server.formulas.scope import Scope
 from candelabra_server.formulas.values import Bundle, OtherSymbol, Series, TextValue, Value
 
-__all__ = ["ExpressionChecker"]
+__all__ = ["NO_VALUE", "ExpressionChecker"]
 
+NO_VALUE = "nan"
+"""The name of the constant that stands for "no value"."""
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "%": "remainder"}
 _BITWISE = {"&": "and", "|": "or"}
 # Operation, and whether the operands change places.
@@ -50,8 +52,6 @@ _COMPARISONS = {
     "!=": ("not_equal", False),
 }
 _HISTORY = SettingParameter(name="history", kind=SettingKind.SHIFT)
-_NO_VALUE = "nan"
-"""The name of the constant that stands for "no value"."""
 _MOST_SOURCES = 32
 
 
@@ -128,13 +128,14 @@ class ExpressionChecker:
             return scope.value_of(name, self.value)
         if name in scope.parameters:
             scope.used_parameters.add(name)
-            if name in KNOWN_FIELDS:
-                message = f"{quoted(name)} is a field and a parameter of the job; rename the parameter"
+            if name in KNOWN_FIELDS or name == NO_VALUE:
+                what = "the constant for no value" if name == NO_VALUE else "a field"
+                message = f"{quoted(name)} is {what} and a parameter of the job; rename the parameter"
                 self._problems.add("PARAMETER_NAME_TAKEN", message, expression.span)
             return Series(self._graph.constant(scope.parameters[name]))
         if name in KNOWN_FIELDS:
             return self.field(name)
-        if name == _NO_VALUE:
+        if name == NO_VALUE:
             return Series(self._graph.constant(math.nan))
         self._unknown(name, expression.span)
         return None
@@ -189,7 +190,7 @@ class ExpressionChecker:
         """A constant that became infinite was a mistake: nothing that is stored made it so."""
         constant = node.constant
         if constant is not None and math.isinf(constant):
-            message = f"this constant is infinite; write `{_NO_VALUE}` where no value is meant"
+            message = f"this constant is infinite; write `{NO_VALUE}` where no value is meant"
             self._problems.add("CONSTANT_INFINITE", message, span)
             return None
         return Series(node)

@@ -178,10 +178,7 @@ class _Scan:
         elif kind == "comma":
             level.signs = level.negations = 0
         elif kind == "other":
-            _note_unusable(piece, start, self._problems)
-            self._after_operand = not piece.isascii()
-            if self._problems.full:
-                self._problems.fail()
+            self._unusable(piece, start)
         if self._outer_depth + self._levels[-1].depth > self._limits.max_nesting:
             self._problems.add(
                 "TOO_DEEP",
@@ -220,6 +217,12 @@ class _Scan:
             self._problems.fail()
         self._levels = [_Level("", 0)]
         self._outer_depth = 0
+
+    def _unusable(self, piece: str, start: int) -> None:
+        _note_unusable(piece, start, self._problems)
+        if self._problems.full:
+            self._problems.fail()
+        self._after_operand = not piece.isascii()
 
 
 def _note_unusable(piece: str, start: int, problems: ProblemLog) -> None:

@@ -28,7 +28,7 @@ from candelabra_server.formulas.saved import SavedFormula
 from candelabra_server.formulas.settings import SettingRules
 from candelabra_server.formulas.values import Bundle, Series, Value
 
-__all__ = ["Library", "SavedKey", "Scope", "Workspace", "names_in"]
+__all__ = ["Library", "SavedKey", "Scope", "Workspace", "names_in", "parts_of"]
 
 Library = Callable[[str], SavedFormula]
 """The saved formula of a reference such as `trend` or `trend@3`; raises FormulaNotFoundError."""
@@ -96,6 +96,7 @@ class Scope:
         self.defined: dict[str, Statement] = {}
         """Statements whose name may be used, in order."""
         self._values: dict[tuple[str, Source], Value] = {}
+        self._wrong: set[str] = set()
         self._names: dict[str, frozenset[str]] = {}
 
     @contextmanager
@@ -108,16 +109,21 @@ class Scope:
             self.source = outer
 
     def define(self, statement: Statement, name: str, value: Value) -> None:
-        """Makes a name known, with its value over the present source."""
-        self.defined.setdefault(name, statement)
-        self._values[name, self.source] = value
+        """Makes a name known, with its value over the text's own source; the first definition of a name counts."""
+        if name not in self.defined:
+            self.defined[name] = statement
+            self._values[name, self.source] = value
+            if value is None:
+                self._wrong.add(name)
 
     def value_of(self, name: str, evaluate: Callable[[Expression], Value]) -> Value:
         """The value of a defined name over the present source.
 
         Over a source for which it was not evaluated yet, so is all that it is made of, first to last: no chain of
-        names makes this recurse.
+        names makes this recurse. One that is wrong has no value anywhere: it might be made of itself.
         """
+        if name in self._wrong:
+            return None
         if (name, self.source) not in self._values:
             needed = self._needed(name)
             for earlier, statement in self.defined.items():
@@ -148,11 +154,15 @@ class Scope:
 
 def names_in(expression: Expression) -> Iterator[str]:
     """Every bare name in an expression."""
+    return (part.name for part in parts_of(expression) if isinstance(part, Name))
+
+
+def parts_of(expression: Expression) -> Iterator[Expression]:
+    """An expression and everything below it."""
     waiting = [expression]
     while waiting:
         found = waiting.pop()
-        if isinstance(found, Name):
-            yield found.name
+        yield found
         waiting.extend(_below(found))
 
 

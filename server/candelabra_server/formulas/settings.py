@@ -32,18 +32,24 @@ def find_fault(parameter: SettingParameter, value: float, rules: SettingRules) -
     if not math.isfinite(value):
         return Fault("SETTING_NOT_FINITE", f"must be a finite number, not {value:g}")
     if parameter.kind.whole and not value.is_integer():
-        return _fraction(parameter, value)
+        return _fraction(parameter, value, rules)
     return _CHECKS[parameter.kind](parameter, value, rules)
 
 
-def _fraction(parameter: SettingParameter, value: float) -> Fault:
-    if parameter.kind is SettingKind.QLIB_WINDOW and 0 < value < 1:
+def _fraction(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
+    may_be_alpha = parameter.kind in {SettingKind.QLIB_WINDOW_OR_ALPHA, SettingKind.QLIB_SPAN}
+    if not (may_be_alpha and 0 < value < 1):
+        return Fault("WINDOW_NOT_WHOLE", f"must be a whole number of candles, not {value:g}")
+    if parameter.kind is SettingKind.QLIB_WINDOW_OR_ALPHA and not rules.qlib_defects:
         return Fault(
             "WINDOW_FRACTION",
             f"must be a whole number of candles, not {value:g}; Qlib takes a fraction as the alpha of an exponential "
-            "average without saying so, which is not available yet",
+            f"average without saying so: write EMA(feature, {value:g}) for that, or ask for compat=qlib",
         )
-    return Fault("WINDOW_NOT_WHOLE", f"must be a whole number of candles, not {value:g}")
+    least = 2 / (rules.limits.max_window + 1)
+    if value < least:
+        return Fault("WINDOW_OUT_OF_RANGE", f"is {value:g}; as an alpha it must be {least:.3g} or more")
+    return None
 
 
 def _window(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
@@ -55,9 +61,7 @@ def _window(parameter: SettingParameter, value: float, rules: SettingRules) -> F
 
 
 def _qlib_window(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
-    if value == 0:
-        return Fault("NOT_AVAILABLE", "is 0, a window over all history, which is not available yet")
-    return _window(parameter, value, rules)
+    return None if value == 0 else _window(parameter, value, rules)
 
 
 def _shift(_parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
@@ -68,12 +72,6 @@ def _shift(_parameter: SettingParameter, value: float, rules: SettingRules) -> F
     if abs(value) > rules.limits.max_window:
         return Fault("WINDOW_OUT_OF_RANGE", f"must be at most {rules.limits.max_window} candles, not {value:.0f}")
     return None
-
-
-def _qlib_shift(parameter: SettingParameter, value: float, rules: SettingRules) -> Fault | None:
-    if value == 0:
-        return Fault("NOT_AVAILABLE", "is 0, the first value of all history, which is not available yet")
-    return _shift(parameter, value, rules)
 
 
 def _within(parameter: SettingParameter, value: float, _rules: SettingRules) -> Fault | None:
@@ -89,8 +87,10 @@ def _within(parameter: SettingParameter, value: float, _rules: SettingRules) -> 
 _CHECKS: dict[SettingKind, Callable[[SettingParameter, float, SettingRules], Fault | None]] = {
     SettingKind.WINDOW: _window,
     SettingKind.QLIB_WINDOW: _qlib_window,
+    SettingKind.QLIB_WINDOW_OR_ALPHA: _qlib_window,
+    SettingKind.QLIB_SPAN: _qlib_window,
     SettingKind.SHIFT: _shift,
-    SettingKind.QLIB_SHIFT: _qlib_shift,
+    SettingKind.QLIB_SHIFT: _shift,
     SettingKind.WHOLE: _within,
     SettingKind.FACTOR: _within,
 }

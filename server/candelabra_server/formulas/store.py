@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import heapq
 import json
 import re
 import sqlite3
@@ -38,9 +39,10 @@ _SELECT = """
     FROM versions
 """
 _SELECT_ONE = f"{_SELECT} WHERE id = ? AND version = ?"
-_SELECT_LIVE = f"{_SELECT} JOIN live USING (id, version) WHERE id > ? AND is_wanted(id) ORDER BY id LIMIT ?"
+_SELECT_LIVE = f"{_SELECT} JOIN live USING (id, version) WHERE id > ? AND is_wanted(id) ORDER BY id"
 _SELECT_SIMILAR = "SELECT id FROM live WHERE length(id) BETWEEN ? AND ? ORDER BY id LIMIT 1000"
 """The limit keeps a wrong id cheap; with more formulas than that, not every suggestion is found."""
+_MOST_PAGE_CHARACTERS = 500_000
 
 _Found = tuple[SavedFormula | None, int]
 """A formula, if there is one, and the highest version that its id ever had; 0 if it never had any."""
@@ -60,6 +62,9 @@ class FormulaStore:
     Args:
         folder: of the candle store; the file of saved formulas is made there with the first one.
         built_ins: formulas that are found like saved ones and cannot be changed.
+
+    Attributes:
+        folder: the same, absolute.
 
     Every call raises StoreError where the file cannot be read or written, and UnavailableError where others kept it
     locked for ten seconds. A change is on the disk when its call returns, and did not happen where it raises.
@@ -89,7 +94,10 @@ class FormulaStore:
             return found
 
     def list_formulas(self, *, pattern: str = "", page_size: int, after_id: str = "") -> FormulaPage:
-        """The newest versions of formulas whose ids come after `after_id`, sorted by id, at most `page_size`.
+        """The newest versions of formulas whose ids come after `after_id`, sorted by id.
+
+        They are `page_size` at most, and fewer, but one or more, where they are so long that clients with gRPC's
+        limit of 4 MiB could not receive them.
 
         `*` in a pattern stands for any characters and `?` for one; an empty pattern is met by all ids.
         """
@@ -99,18 +107,28 @@ class FormulaStore:
         def is_wanted(identifier: str) -> bool:
             return expression.match(identifier) is not None
 
-        def find(connection: sqlite3.Connection) -> list[SavedFormula]:
-            connection.create_function("is_wanted", 1, is_wanted, deterministic=True)
-            return [_formula(row) for row in connection.execute(_SELECT_LIVE, (after_id, page_size + 1))]
+        def page_of(formulas: Iterable[SavedFormula]) -> FormulaPage:
+            page: list[SavedFormula] = []
+            characters = 0
+            for formula in formulas:
+                characters += _size(formula)
+                if page and (len(page) == page_size or characters > _MOST_PAGE_CHARACTERS):
+                    return FormulaPage(tuple(page), is_last=False)
+                page.append(formula)
+            return FormulaPage(tuple(page), is_last=True)
 
-        saved = self._file.read(find) or []
         built_in = [
             formula
-            for identifier, formula in self._built_ins.items()
+            for identifier, formula in sorted(self._built_ins.items())
             if identifier > after_id and is_wanted(identifier)
         ]
-        found = sorted([*saved, *built_in], key=lambda formula: formula.id)
-        return FormulaPage(tuple(found[:page_size]), is_last=len(found) <= page_size)
+
+        def find(connection: sqlite3.Connection) -> FormulaPage:
+            connection.create_function("is_wanted", 1, is_wanted, deterministic=True)
+            saved = map(_formula, connection.execute(_SELECT_LIVE, (after_id,)))
+            return page_of(heapq.merge(saved, built_in, key=lambda formula: formula.id))
+
+        return self._file.read(find) or page_of(built_in)
 
     def create(self, draft: SavedFormula) -> SavedFormula:
         """Saves a new formula, as version 1, or as the next one of an id that was deleted.
@@ -250,6 +268,12 @@ def _formula(row: tuple[Any, ...]) -> SavedFormula:
         create_time_micros=created,
         update_time_micros=updated,
     )
+
+
+def _size(formula: SavedFormula) -> int:
+    """Its texts' characters, each at most 4 bytes, with an allowance for the rest."""
+    declared = sum(len(parameter.name) + len(parameter.description) + 50 for parameter in formula.parameters)
+    return len(formula.expression) + len(formula.description) + declared + 200
 
 
 def _not_found(wanted: FormulaReference, last_version: int) -> FormulaNotFoundError:

@@ -24,8 +24,8 @@ from candelabra_server.formulas.service import CompiledFormula
 
 __all__ = ["column_kind", "describe_formula", "problem_messages"]
 
-_SHOWN_SETTINGS = {FIELD.name: slice(1), ALIGN.name: slice(2, None), REDUCE.name: slice(2, None)}
-"""The others of these operations say whose candles a node's rows are, for which its message has fields."""
+_SHOWN_SETTINGS = {FIELD.name: slice(1), ALIGN.name: slice(0), REDUCE.name: slice(3, None)}
+"""The others of these operations follow from whose candles a node's rows are, for which its message has fields."""
 _OPEN_CANDLES = 2
 """Of a longer timeframe, beyond what a value needs: the one that the range starts in, and the last closed one."""
 
@@ -94,14 +94,14 @@ def column_kind(kind: ColumnKind | None) -> str:
 
 
 def _warm_ups(plan: Plan) -> list[int]:
-    """The warm-up of every step; ALL_HISTORY, and nothing near it, where it is every candle.
+    """The warm-up of every step, in candles of its own source.
 
-    A look ahead takes from a node's warm-up, and a longer timeframe divides it: what is left of ALL_HISTORY then
-    still means every candle.
+    Where a longer timeframe divides ALL_HISTORY, what is left still means every candle. Another symbol leaves nothing
+    of it: that one's candles are read by themselves.
     """
     warm_ups: list[int] = []
     for step in plan.steps:
-        is_whole = any(warm_ups[number] == ALL_HISTORY for number in step.inputs)
+        is_whole = step.node.warm_up > 0 and any(warm_ups[number] == ALL_HISTORY for number in step.inputs)
         warm_ups.append(ALL_HISTORY if is_whole else step.node.warm_up)
     return warm_ups
 
@@ -159,9 +159,7 @@ def _setting_texts(node: Node) -> list[str]:
 
 def _setting_text(setting: Setting) -> str:
     """A text as it is, a number in the fewest digits that mean it."""
-    if isinstance(setting, float) and setting.is_integer():
-        return f"{setting:.17g}"
-    return str(setting)
+    return repr(setting).removesuffix(".0") if isinstance(setting, float) else str(setting)
 
 
 def _references(formulas: Iterable[SavedFormula]) -> list[str]:

@@ -36,7 +36,7 @@ def explain_job(
     job = request.job
     checked = check_job(job, candle_repo=candle_repo, formula_service=formula_service, limits=limits)
     with closing(checked):
-        formula = checked.formula and describe_formula(checked.formula, given=job.parameters)
+        formula = describe_formula(checked.formula, given=job.parameters) if checked.formula else None
         return ExplainJobResponse(
             violations=[
                 JobViolation(field=violation.field, description=violation.description, reason=violation.reason)

@@ -23,6 +23,8 @@ def call_of(function: Function) -> str:
     fields = dict(zip(function.inputs, function.implied or ("close", "volume", "open", "high"), strict=False))
     conditions = iter(("close > open", "high > high[1]"))
     inputs = [next(conditions) if name in function.conditions else fields[name] for name in function.inputs]
+    if function.name in {"acos", "asin"}:
+        inputs = ["close / 1000"]  # cosines and sines are from -1 to 1
     if function.name in {"And", "Or", "Not", "If"}:
         inputs[0] = "close > open"
     if function.name in {"And", "Or"}:

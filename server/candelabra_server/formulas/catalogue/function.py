@@ -36,6 +36,8 @@ class SettingKind(Enum):
 
     WINDOW = "candles, whole, 1 or more"
     QLIB_WINDOW = "candles, whole, 1 or more; 0 is all history"
+    QLIB_WINDOW_OR_ALPHA = "candles, whole, 1 or more; 0 is all history; below 1, with compat=qlib, an EMA's alpha"
+    QLIB_SPAN = "candles, whole, 1 or more; 0 is all history; below 1 it is alpha"
     SHIFT = "candles, whole; negative looks ahead"
     QLIB_SHIFT = "candles, whole; negative looks ahead; 0 is the first value"
     WHOLE = "a whole number"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from candelabra_server.domain.candles import FloatColumn
 from candelabra_server.formulas.kernels.folding import State, fold_windows
@@ -106,10 +107,10 @@ def _merge_pairs(older: State, newer: State, _older_rows: int, _newer_rows: int)
     )
 
 
-def _has_flat_windows(column: FloatColumn, window: int) -> FloatColumn:
+def _has_flat_windows(column: FloatColumn, window: int) -> npt.NDArray[np.bool_]:
     counts, _, _, squares = squared_deviations(column, window)
     return _is_flat(counts, squares)
 
 
-def _is_flat(counts: FloatColumn, squares: FloatColumn) -> FloatColumn:
+def _is_flat(counts: FloatColumn, squares: FloatColumn) -> npt.NDArray[np.bool_]:
     return np.sqrt(squares / np.where(counts > 1, counts - 1, np.nan)) <= FLAT_DEVIATION

@@ -18,15 +18,21 @@ __all__ = [
     "first_value",
     "rolling_count",
     "rolling_kurtosis",
+    "rolling_kurtosis_guarded",
     "rolling_max",
     "rolling_mean",
     "rolling_mean_deviation",
     "rolling_min",
     "rolling_skewness",
+    "rolling_skewness_guarded",
     "rolling_std",
     "rolling_sum",
     "rolling_variance",
 ]
+
+_LEAST_VARIANCE = 1e-14
+"""What pandas, before its version 3, takes for the rounding error of its running sums, in units of squared values."""
+_KURTOSIS_OF_EQUAL_VALUES = -3.0
 
 
 def rolling_sum(column: FloatColumn, window: int) -> FloatColumn:
@@ -80,8 +86,16 @@ def rolling_skewness(column: FloatColumn, window: int) -> FloatColumn:
     NaN for fewer than three values, and where all are equal.
     """
     counts, squares, cubes, _ = central_moments(column, window)
-    known = np.where(counts > 2, counts, np.nan)
-    return known * np.sqrt(known - 1) / (known - 2) * (cubes / squares / np.sqrt(squares))
+    return _skewness(counts, squares, cubes)
+
+
+def rolling_skewness_guarded(column: FloatColumn, window: int) -> FloatColumn:
+    """As rolling_skewness with the guards of pandas before its version 3, which Qlib was written for.
+
+    0 where three or more values are all equal, NaN where their variance (divisor: count) is at most 1e-14.
+    """
+    counts, squares, cubes, _ = central_moments(column, window)
+    return _guarded(_skewness(counts, squares, cubes), counts, squares, least_count=3, of_equal_values=0.0)
 
 
 def rolling_kurtosis(column: FloatColumn, window: int) -> FloatColumn:
@@ -90,9 +104,17 @@ def rolling_kurtosis(column: FloatColumn, window: int) -> FloatColumn:
     NaN for fewer than four values, and where all are equal.
     """
     counts, squares, _, fourths = central_moments(column, window)
-    known = np.where(counts > 3, counts, np.nan)
-    raw = known * (known + 1) * (known - 1) * (fourths / squares / squares)
-    return (raw - 3 * (known - 1) * (known - 1)) / ((known - 2) * (known - 3))
+    return _kurtosis(counts, squares, fourths)
+
+
+def rolling_kurtosis_guarded(column: FloatColumn, window: int) -> FloatColumn:
+    """As rolling_kurtosis with the guards of pandas before its version 3, which Qlib was written for.
+
+    -3 where four or more values are all equal, NaN where their variance (divisor: count) is at most 1e-14.
+    """
+    counts, squares, _, fourths = central_moments(column, window)
+    values = _kurtosis(counts, squares, fourths)
+    return _guarded(values, counts, squares, least_count=4, of_equal_values=_KURTOSIS_OF_EQUAL_VALUES)
 
 
 def rolling_mean_deviation(column: FloatColumn, window: int) -> FloatColumn:
@@ -115,6 +137,27 @@ def rolling_mean_deviation(column: FloatColumn, window: int) -> FloatColumn:
 def first_value(column: FloatColumn) -> FloatColumn:
     """The value of the first row in every row, NaN or not."""
     return np.repeat(column[:1], len(column))
+
+
+def _skewness(counts: FloatColumn, squares: FloatColumn, cubes: FloatColumn) -> FloatColumn:
+    known = np.where(counts > 2, counts, np.nan)
+    skewness: FloatColumn = known * np.sqrt(known - 1) / (known - 2) * (cubes / squares / np.sqrt(squares))
+    return skewness
+
+
+def _kurtosis(counts: FloatColumn, squares: FloatColumn, fourths: FloatColumn) -> FloatColumn:
+    known = np.where(counts > 3, counts, np.nan)
+    raw = known * (known + 1) * (known - 1) * (fourths / squares / squares)
+    kurtosis: FloatColumn = (raw - 3 * (known - 1) * (known - 1)) / ((known - 2) * (known - 3))
+    return kurtosis
+
+
+def _guarded(
+    values: FloatColumn, counts: FloatColumn, squares: FloatColumn, *, least_count: int, of_equal_values: float
+) -> FloatColumn:
+    values[squares / counts <= _LEAST_VARIANCE] = np.nan
+    values[(counts >= least_count) & (squares == 0)] = of_equal_values
+    return values
 
 
 def _filled(column: FloatColumn, present: npt.NDArray[np.bool_], missing: float) -> FloatColumn:

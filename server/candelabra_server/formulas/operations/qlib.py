@@ -76,6 +76,12 @@ QLIB_OPERATIONS = (
     _rolling("rolling_std", skipping_windows.rolling_std, _folding(40)),
     _rolling("rolling_skewness", skipping_windows.rolling_skewness, _folding(85), MissingCause.FLAT_WINDOW),
     _rolling("rolling_kurtosis", skipping_windows.rolling_kurtosis, _folding(85), MissingCause.FLAT_WINDOW),
+    _rolling(
+        "rolling_skewness_guarded", skipping_windows.rolling_skewness_guarded, _folding(85), MissingCause.FLAT_WINDOW
+    ),
+    _rolling(
+        "rolling_kurtosis_guarded", skipping_windows.rolling_kurtosis_guarded, _folding(85), MissingCause.FLAT_WINDOW
+    ),
     _rolling("rolling_max", skipping_windows.rolling_max, _folding(3)),
     _rolling("rolling_min", skipping_windows.rolling_min, _folding(3)),
     _rolling("rolling_count", skipping_windows.rolling_count, _folding(4)),
@@ -98,9 +104,7 @@ QLIB_OPERATIONS = (
         warm_up=_from_start,
         nanos=lambda *_: 150.0,
     ),
-    Operation(
-        name="history_mean", kernel=exponential.history_mean, warm_up=whole_history, nanos=lambda *_: 500.0
-    ),
+    Operation(name="history_mean", kernel=exponential.history_mean, warm_up=whole_history, nanos=lambda *_: 500.0),
     Operation(
         name="history_mean_over_all_weights",
         kernel=exponential.history_mean_over_all_weights,
