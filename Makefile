@@ -6,9 +6,11 @@ SETUP := $(VENV)/.set-up
 STORE ?= candelabra-data
 SUITE ?= lifecycle
 COMBINATIONS ?=
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-packages check lint constraints proto bench
+.PHONY: help setup run serve test test-packages check lint constraints proto bench fuzz
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,3 +62,6 @@ proto: $(SETUP) ## Generate the messages and stubs anew
 
 bench: $(SETUP) ## Measure beside the peers: make bench SUITE=lifecycle
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(SUITE)
+
+fuzz: $(SETUP) ## Try formulas that no one would write, for ten CPU-minutes: make fuzz FUZZ_SECONDS=60
+	PYTHONPATH=tests $(BIN)/python -m fuzz --cpu-seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)

@@ -7,7 +7,9 @@ from random import Random
 from candelabra_server.formulas.catalogue import FUNCTIONS
 from fuzz import vocabulary
 
-_PIECE = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|@?[A-Za-z_$][\w$/]*|[0-9.]+(?:[eE][+-]?[0-9]+)?|\*\*|[<>=!]=|\s+|.", re.DOTALL)
+_PIECE = re.compile(
+    r"\"[^\"\n]*\"|'[^'\n]*'|@?[A-Za-z_$][\w$/]*|[0-9.]+(?:[eE][+-]?[0-9]+)?|\*\*|[<>=!]=|\s+|.", re.DOTALL
+)
 _NAME = re.compile(r"[A-Za-z_$]")
 _NUMBER = re.compile(r"[0-9.]")
 _LONGEST_RUN = 12

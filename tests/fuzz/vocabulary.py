@@ -80,12 +80,8 @@ def condition(random: Random, depth: int = 1) -> str:
 def call(function: Function, random: Random, depth: int = 0, *, plain: bool = False) -> str:
     """A call of a function as its signature says; with odd arguments now and then, unless it is to be plain."""
     inputs = [] if function.implied and random.random() < 0.7 else function.inputs
-    series = [
-        condition(random, depth) if name in function.conditions else expression(random, depth) for name in inputs
-    ]
-    settings = [
-        setting for setting in function.settings if setting.default is None or plain or random.random() < 0.7
-    ]
+    series = [condition(random, depth) if name in function.conditions else expression(random, depth) for name in inputs]
+    settings = [setting for setting in function.settings if setting.default is None or plain or random.random() < 0.7]
     # Behind one that is left out, settings go by name.
     names = [setting.name for setting in settings]
     by_position = plain or names == [setting.name for setting in function.settings[: len(names)]]

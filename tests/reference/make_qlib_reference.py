@@ -17,6 +17,7 @@ network, and running it again gives the same file, byte for byte.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -71,8 +72,9 @@ def _record(folder: Path) -> int:
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "--only-binary=:all:", *PACKAGES], check=True)
     subprocess.run([*install, "--no-deps", QLIB], check=True)
-    recorder = HERE / "record_qlib_values.py"
-    return subprocess.run([str(python), str(recorder), str(OUTPUT)], check=False, cwd=folder).returncode
+    record = [str(python), "-m", "reference.record_qlib_values", str(OUTPUT)]
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
+    return subprocess.run(record, check=False, cwd=folder, env=environment).returncode
 
 
 if __name__ == "__main__":

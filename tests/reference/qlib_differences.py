@@ -53,6 +53,14 @@ def _close(fields: Fields) -> Column:
     return fields["close"]
 
 
+def _high(fields: Fields) -> Column:
+    return fields["high"]
+
+
+def _low(fields: Fields) -> Column:
+    return fields["low"]
+
+
 def _volume(fields: Fields) -> Column:
     return fields["volume"]
 
@@ -145,9 +153,8 @@ def _no_step(fields: Fields) -> npt.NDArray[np.bool_]:
     return np.isnan(fields["close"] - _before(fields["close"]))
 
 
-def _and_known(fields: Fields, first: Column, second: Column) -> Column:
-    """Three-valued and."""
-    del fields
+def _and_known(first: Column, second: Column) -> Column:
+    """Three-valued: false where either is, whatever the other."""
     return np.where((first == 0) | (second == 0), 0.0, first * second)
 
 
@@ -161,11 +168,11 @@ def _signals(fields: Fields) -> tuple[Column, Column]:
 
 def _either(fields: Fields, _qlib: Column) -> Column:
     rose, more = _signals(fields)
-    return 1 - _and_known(fields, 1 - rose, 1 - more)
+    return 1 - _and_known(1 - rose, 1 - more)
 
 
 def _both(fields: Fields, _qlib: Column) -> Column:
-    return _and_known(fields, *_signals(fields))
+    return _and_known(*_signals(fields))
 
 
 def _sum_of_signals(fields: Fields, _qlib: Column) -> Column:
@@ -188,29 +195,21 @@ def _places() -> dict[str, Gives]:
         gives |= {f"{name}($close, {window})": _windows(_close, window, of_window) for window in _WINDOWS}
         gives |= {f"{name}($volume, {window})": _windows(_volume, window, of_window) for window in (5, 60)}
         gives[f"{name}(1/$volume, 5)"] = _windows(_over_volume, 5, of_window)
-    gives["IdxMax($high, 25)-IdxMin($low, 25)"] = _between_extremes(25, per=1)
+    gives["IdxMax($high, 25)-IdxMin($low, 25)"] = _between_extremes(25)
     for window in (5, 10, 20, 30, 60):
-        gives[f"IdxMax($high, {window})/{window}"] = lambda fields, qlib, window=window: (
-            _windows(_high, window, _place_of_largest)(fields, qlib) / window
-        )
-        gives[f"IdxMin($low, {window})/{window}"] = lambda fields, qlib, window=window: (
-            _windows(_low, window, _place_of_smallest)(fields, qlib) / window
-        )
-        gives[f"(IdxMax($high, {window})-IdxMin($low, {window}))/{window}"] = _between_extremes(window, per=window)
+        gives[f"IdxMax($high, {window})/{window}"] = _share(_windows(_high, window, _place_of_largest), window)
+        gives[f"IdxMin($low, {window})/{window}"] = _share(_windows(_low, window, _place_of_smallest), window)
+        gives[f"(IdxMax($high, {window})-IdxMin($low, {window}))/{window}"] = _share(_between_extremes(window), window)
     return gives
 
 
-def _high(fields: Fields) -> Column:
-    return fields["high"]
+def _share(places: Gives, window: int) -> Gives:
+    return lambda fields, qlib: places(fields, qlib) / window
 
 
-def _low(fields: Fields) -> Column:
-    return fields["low"]
-
-
-def _between_extremes(window: int, *, per: int) -> Gives:
+def _between_extremes(window: int) -> Gives:
     highest, lowest = _windows(_high, window, _place_of_largest), _windows(_low, window, _place_of_smallest)
-    return lambda fields, qlib: (highest(fields, qlib) - lowest(fields, qlib)) / per
+    return lambda fields, qlib: highest(fields, qlib) - lowest(fields, qlib)
 
 
 def _shapes() -> dict[str, Gives]:

@@ -25,7 +25,8 @@ from qlib.contrib.ops.high_freq import FFillNan, IsInf, IsNull  # type: ignore[i
 from qlib.data import D  # type: ignore[import-not-found]
 from qlib.data.cache import H  # type: ignore[import-not-found]
 from qlib.data.storage.file_storage import FileFeatureStorage  # type: ignore[import-not-found]
-from qlib_expressions import LATE, OPERATORS, OTHER_SYMBOL
+
+from reference.qlib_expressions import LATE, OPERATORS, OTHER_SYMBOL
 
 ROWS = 320
 LATE_ROW = 200
@@ -119,7 +120,7 @@ def _candles() -> tuple[npt.NDArray[Any], dict[str, Fields]]:
     return days, dict(symbols)
 
 
-def _stored(stock: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Column], npt.NDArray[Any]]:
+def _stored(stock: Any) -> tuple[dict[str, Column], npt.NDArray[Any]]:
     fields = {name: np.array(stock[name][-ROWS:], dtype=np.float32) for name in FIELDS if name in stock}
     return fields, np.array(stock["date"][-ROWS:])
 
@@ -183,7 +184,8 @@ def _rounding(values: Column, exact: Column) -> Column:
         raise ValueError("a value is missing in 32 bits that is there in 64, or the other way round")
     with np.errstate(invalid="ignore"):
         apart = np.abs(values - exact)
-    return np.nan_to_num(apart, posinf=np.inf)
+    rounding: Column = np.nan_to_num(apart, posinf=np.inf)
+    return rounding
 
 
 if __name__ == "__main__":

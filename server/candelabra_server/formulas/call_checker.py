@@ -10,9 +10,11 @@ from candelabra_server.domain.periods import most_candles
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.formulas.catalogue import (
     CROSS_SECTIONAL,
+    ELSEWHERE,
     FUNCTIONS,
     KNOWN_FIELDS,
     NOT_AVAILABLE,
+    OF_TWO_VALUES,
     SYMBOL,
     Function,
     SettingKind,
@@ -102,8 +104,17 @@ class CallChecker:
         self._problems.add("NOT_A_SIGNAL", message, span)
         return None
 
-    def setting(self, setting: SettingParameter, expression: Expression, label: str) -> float | str | None:
-        """The value of a constant argument, an int where it must be whole; `label` begins what is wrong with it."""
+    def setting(
+        self, setting: SettingParameter, expression: Expression, label: str, hint: str = ""
+    ) -> float | str | None:
+        """The value of a constant argument, an int where it must be whole.
+
+        Args:
+            setting: what it may be.
+            expression: the argument.
+            label: begins the sentence that says what is wrong with it.
+            hint: ends it where it is no constant.
+        """
         value = self._expressions.value(expression)
         if setting.kind.is_text:
             return self._text(setting, value, expression, label)
@@ -112,7 +123,7 @@ class CallChecker:
             return None
         constant = series.node.constant
         if constant is None:
-            message = f"{label} must be a number or a parameter, the same for every candle"
+            message = f"{label} must be a number or a parameter, the same for every candle{hint}"
             self._problems.add("SETTING_NOT_CONSTANT", message, expression.span)
             return None
         if math.isnan(constant) and self._scope.options.open_parameters:
@@ -137,7 +148,9 @@ class CallChecker:
         for setting in function.settings:
             if setting.name in bound:
                 label = f"`{setting.name}` of `{function.name}`"
-                settings[setting.name] = self.setting(setting, bound[setting.name], label)
+                other = OF_TWO_VALUES.get(function.name)
+                hint = f"; of two values, one a candle, it is `{other}(a, b)`" if other else ""
+                settings[setting.name] = self.setting(setting, bound[setting.name], label, hint)
             else:
                 settings[setting.name] = _whole(setting, setting.default)
         return settings
@@ -184,9 +197,8 @@ class CallChecker:
             message = f"`{call.name}` is a field, not a function; its history is written `{call.name}[1]`"
             self._problems.add("UNKNOWN_FUNCTION", message, call.name_span)
         else:
-            self._problems.add(
-                "UNKNOWN_FUNCTION", f"unknown function {quoted(call.name)}", call.name_span, known=FUNCTIONS
-            )
+            message, meant = f"unknown function {quoted(name)}", ELSEWHERE.get(name.lower())
+            self._problems.add("UNKNOWN_FUNCTION", message, call.name_span, known=FUNCTIONS, meant=meant)
 
     def _bind(self, function: Function, call: Call) -> _Bound:
         """Arguments by name; what does not fit is noted and left out, but looked at."""

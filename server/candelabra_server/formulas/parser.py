@@ -111,6 +111,8 @@ _ONLY_EXPECTED = {
 }
 _AFTER_VALUE = frozenset({"_COMMA", "RPAR", "RSQB", "$END"})
 _CHARACTER_HINTS = {"$": "; a stored column is `$name`, and point-in-time columns (`$$name`) are not stored"}
+_PREFIXED = re.compile(r"[A-Za-z_]\.([A-Za-z_][A-Za-z0-9_]*) *$")
+_DOUBLED = {"AMPERSAND": "and", "PIPE": "or"}
 _NAMED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=(?!=)")
 _WORD_OPERATORS = ("and", "or", "not")
 
@@ -275,9 +277,14 @@ def _note(error: UnexpectedInput, source: StatementText, span: Span, problems: P
 def _hint(token: Token, accepted: set[str], source: StatementText) -> str:
     if token.type == "SAVED" and "SCALE" in accepted:
         return "; a longer timeframe is written `@1w`"
+    before = source.text[: _start(token) - source.start]
+    if token.type == "LPAR" and (prefixed := _PREFIXED.search(before)):
+        return f"; functions are written without a prefix: `{prefixed[1]}(…)`"
+    if token.type in _DOUBLED and before.endswith(str(token)):
+        return f"; write `{_DOUBLED[token.type]}`"
     if token.type == "ASSIGN" and "SCALE" in accepted:
         return "; for equality write `==`"
-    if token.type == "COMPARE" and source.text[: _start(token) - source.start].endswith("="):
+    if token.type == "COMPARE" and before.endswith("="):
         return f"; write `{token}=`"
     return ""
 

@@ -47,7 +47,14 @@ class ProblemLog:
         return bool(self._found)
 
     def add(
-        self, code: str, message: str, span: Span, *, known: Iterable[str] | None = None, signature: str = ""
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        *,
+        known: Iterable[str] | None = None,
+        meant: str | None = None,
+        signature: str = "",
     ) -> None:
         """Notes a problem, once however often it is met.
 
@@ -56,6 +63,7 @@ class ProblemLog:
             message: one line.
             span: what is wrong.
             known: names of which the closest to the spanned text is suggested.
+            meant: what is suggested without looking for it.
             signature: how the function that is called wrongly is written.
         """
         if self.full or any(span == place and problem.code == code for place, problem in self._found):
@@ -65,7 +73,9 @@ class ProblemLog:
         line_start = text.rfind("\n", 0, start) + 1
         line_end = text.find("\n", start)
         line_end = len(text) if line_end < 0 else line_end
-        suggestion = None if known is None else closest_name(text[span.start : span.end].lstrip("$"), known)
+        suggestion = meant
+        if meant is None and known is not None:
+            suggestion = closest_name(text[span.start : span.end].lstrip("$"), known)
         self._found.append(
             (
                 span,

@@ -17,8 +17,10 @@ from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import ServerConfig
 from candelabra_server.errors import ConfigurationError
 from candelabra_server.formulas.service import FormulaService
+from candelabra_server.formulas.store import FormulaStore
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.candle_servicer import CandleServicer
+from candelabra_server.rpc.formula_servicer import FormulaServicer
 from candelabra_server.rpc.processing_servicer import ProcessingServicer
 
 __all__ = ["RpcServer"]
@@ -49,18 +51,21 @@ class RpcServer:
         engine: ProcessingEngine,
         candle_repo: ICandleRepository,
         formula_service: FormulaService,
+        formula_store: FormulaStore,
     ) -> None:
         self._config = config
         self._processing = ProcessingServicer(
             engine=engine, candle_repo=candle_repo, formula_service=formula_service, limits=config.limits
         )
         candles = CandleServicer(candle_repo=candle_repo, limits=config.limits)
+        formulas = FormulaServicer(formula_service=formula_service, formula_store=formula_store)
         self._health = health.aio.HealthServicer()
-        self._services = (ProcessingServicer.SERVICE, CandleServicer.SERVICE)
+        self._services = (ProcessingServicer.SERVICE, FormulaServicer.SERVICE, CandleServicer.SERVICE)
         self._server = grpc.aio.server(options=_CHANNEL_OPTIONS)
         self._server.add_generic_rpc_handlers(
             [
                 grpc.method_handlers_generic_handler(ProcessingServicer.SERVICE, self._processing.handlers()),
+                grpc.method_handlers_generic_handler(FormulaServicer.SERVICE, formulas.handlers()),
                 grpc.method_handlers_generic_handler(CandleServicer.SERVICE, candles.handlers()),
             ]
         )

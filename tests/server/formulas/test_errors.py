@@ -3,6 +3,7 @@
 import pytest
 
 from candelabra_server.errors import FormulaError, FormulaProblem
+from candelabra_server.formulas.catalogue import ELSEWHERE, FUNCTIONS, OF_TWO_VALUES
 from candelabra_server.formulas.service import FormulaService
 
 # text: (code, line, column, length, suggestion) of every problem.
@@ -12,11 +13,18 @@ PROBLEMS = {
     "1 + Maen($close, 5)": [("UNKNOWN_FUNCTION", 1, 5, 4, "Mean")],
     "mean($close, 5)": [("UNKNOWN_FUNCTION", 1, 1, 4, "Mean")],
     "SMA(close, 5)": [("UNKNOWN_FUNCTION", 1, 1, 3, "sma")],
-    "If(close > 1, 2, 3)": [("UNKNOWN_FUNCTION", 1, 1, 2, "if")],
+    "Iff(close > 1, 2, 3)": [("UNKNOWN_FUNCTION", 1, 1, 3, "if")],
     "crossover(close, open)": [("UNKNOWN_FUNCTION", 1, 1, 9, "cross_over")],
     "fibonacci(close)": [("UNKNOWN_FUNCTION", 1, 1, 9, None)],
     "close(1)": [("UNKNOWN_FUNCTION", 1, 1, 5, None)],
     "sma": [("FUNCTION_WITHOUT_CALL", 1, 1, 3, None)],
+    # As others write them
+    "delay(close, 1)": [("UNKNOWN_FUNCTION", 1, 1, 5, "Ref")],
+    "ts_mean(close, 5)": [("UNKNOWN_FUNCTION", 1, 1, 7, "Mean")],
+    "barssince(close > 1)": [("UNKNOWN_FUNCTION", 1, 1, 9, "bars_since")],
+    "ta.sma(close, 20)": [("SYNTAX", 1, 7, 1, None)],
+    "close > 1 && open > 1": [("SYNTAX", 1, 12, 1, None)],
+    "max(close, open)": [("SETTING_NOT_CONSTANT", 1, 12, 4, None)],
     # Names
     "clsoe + 1": [("UNKNOWN_NAME", 1, 1, 5, "close")],
     "sma(close, fsat)": [("UNKNOWN_NAME", 1, 12, 4, "fast")],
@@ -39,7 +47,7 @@ PROBLEMS = {
     "sma(period=5, close)": [("POSITION_AFTER_NAME", 1, 15, 5, None)],
     "if(close = 5, 1, 2)": [("UNKNOWN_ARGUMENT", 1, 4, 5, None)],
     "atr(high, low)": [("MISSING_ARGUMENT", 1, 1, 14, None)],
-    "atr(close)": [("SETTING_NOT_CONSTANT", 1, 5, 5, None)],
+    "atr(close)": [("MISSING_ARGUMENT", 1, 1, 10, None)],
     "atr(high=close)": [("MISSING_ARGUMENT", 1, 1, 15, None)],
     # Windows
     "sma(close, open)": [("SETTING_NOT_CONSTANT", 1, 12, 4, None)],
@@ -51,9 +59,7 @@ PROBLEMS = {
     "rsi(close, 1)": [("WINDOW_OUT_OF_RANGE", 1, 12, 1, None)],
     "sma(close, 9^9^9)": [("CONSTANT_INFINITE", 1, 12, 5, None)],
     "bbands(close, up=0/0)": [("SETTING_NOT_FINITE", 1, 18, 3, None)],
-    "Mean($close, 0)": [("NOT_AVAILABLE", 1, 14, 1, None)],
     "Mean($close, 0.1)": [("WINDOW_FRACTION", 1, 14, 3, None)],
-    "Ref($close, 0)": [("NOT_AVAILABLE", 1, 13, 1, None)],
     "Ref($close, 1.5)": [("WINDOW_NOT_WHOLE", 1, 13, 3, None)],
     "close[0.5]": [("WINDOW_NOT_WHOLE", 1, 7, 3, None)],
     "close[100001]": [("WINDOW_OUT_OF_RANGE", 1, 7, 6, None)],
@@ -138,8 +144,8 @@ PROBLEMS = {
     # One mistake is told once: what is made from it is silent.
     "a = smaa(close, 5)\nb = a + a[1]\nc = sma(b, 5)": [("UNKNOWN_FUNCTION", 1, 5, 4, "sma")],
     "a = (close +)\nb = a": [("SYNTAX", 1, 13, 1, None)],
-    "-x1": [("UNKNOWN_NAME", 1, 2, 2, None)],
-    "not x1 ^ 2 and x2 < 1 <= x3 or x4[x5].x6": [
+    "-q1": [("UNKNOWN_NAME", 1, 2, 2, None)],
+    "not q1 ^ 2 and q2 < 1 <= q3 or q4[q5].q6": [
         ("UNKNOWN_NAME", 1, 5, 2, None),
         ("UNKNOWN_NAME", 1, 16, 2, None),
         ("UNKNOWN_NAME", 1, 26, 2, None),
@@ -263,3 +269,26 @@ def test_names_of_any_length_give_short_messages(service):
     (problem,) = problems_of(service, "x" * 5000)
     assert len(problem.message) < 250
     assert len(str(problem)) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("ta.sma(close, 20)", "functions are written without a prefix: `sma(…)`"),
+        ("close > 1 && open > 1", "write `and`"),
+        ("close > 1 || open > 1", "write `or`"),
+        ("max(close, open)", "of two values, one a candle, it is `greatest(a, b)`"),
+        ("close > 1 & open > 2", "binds tighter than comparisons (put those in parentheses)"),
+        ("rank(close)", "`Rank(feature, N)` rank a value within the symbol's own history"),
+        ("close@weekly", "a longer timeframe is written `@1w`"),
+        ("P($$roe_q)", "point-in-time columns (`$$name`) are not stored"),
+        ("@trend + 1", "as in `@trend(20)`"),
+    ],
+)
+def test_a_spelling_of_elsewhere_gets_a_hint(service, text, hint):
+    assert any(hint in problem.message for problem in problems_of(service, text))
+
+
+def test_every_spelling_of_elsewhere_means_a_function():
+    assert set(ELSEWHERE.values()) | set(OF_TWO_VALUES) | set(OF_TWO_VALUES.values()) <= set(FUNCTIONS)
+    assert not set(ELSEWHERE) & set(FUNCTIONS)

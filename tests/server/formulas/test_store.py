@@ -14,6 +14,7 @@ from candelabra_server.errors import (
     InvalidRequestError,
     Reason,
 )
+from candelabra_server.formulas import store as store_module
 from candelabra_server.formulas.saved import DeclaredParameter, SavedFormula
 from candelabra_server.formulas.store import FormulaStore
 
@@ -257,6 +258,18 @@ def test_a_pattern_chooses_ids(folder, pattern, matches):
     for name in ("b/a", "ab", "a", "a/b"):
         store.create(draft(name))
     assert ids(store.list_formulas(pattern=pattern, page_size=9)) == matches
+
+
+def test_a_page_of_long_formulas_is_cut_to_what_any_client_receives(folder, monkeypatch):
+    monkeypatch.setattr(store_module, "_MOST_PAGE_CHARACTERS", 3_000)
+    store = FormulaStore(folder, built_ins=BUILT_INS)
+    parameters = tuple(DeclaredParameter(name=f"p{number}", description="d" * 490) for number in range(8))
+    for fields in ({"expression": "x" * 1_100}, {"description": "d" * 1_100}, {"parameters": parameters}):
+        store.create(draft(f"f{next(iter(fields))[0]}", **fields))
+    pages = [store.list_formulas(page_size=9)]
+    while not pages[-1].is_last:
+        pages.append(store.list_formulas(page_size=9, after_id=pages[-1].formulas[-1].id))
+    assert [ids(page) for page in pages] == [["candelabra/alpha", "fd", "fe"], ["fp"], ["qlib/beta"]]
 
 
 @pytest.mark.parametrize("pattern", ["*a" * 60 + "*c", "*" * 127 + "c", "?*" * 60 + "c"])

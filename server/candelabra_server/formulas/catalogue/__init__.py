@@ -10,13 +10,21 @@ from candelabra_server.formulas.catalogue.signals import SIGNAL_FUNCTIONS
 from candelabra_server.formulas.catalogue.sources import SOURCE_FUNCTIONS, SYMBOL
 from candelabra_server.formulas.catalogue.talib import TALIB_FUNCTIONS
 from candelabra_server.formulas.catalogue.technical import TECHNICAL_FUNCTIONS
-from candelabra_server.formulas.catalogue.unavailable import CROSS_SECTIONAL, NOT_AVAILABLE, is_cross_sectional
+from candelabra_server.formulas.catalogue.unavailable import (
+    CROSS_SECTIONAL,
+    ELSEWHERE,
+    NOT_AVAILABLE,
+    OF_TWO_VALUES,
+    is_cross_sectional,
+)
 
 __all__ = [
     "CROSS_SECTIONAL",
+    "ELSEWHERE",
     "FUNCTIONS",
     "KNOWN_FIELDS",
     "NOT_AVAILABLE",
+    "OF_TWO_VALUES",
     "SYMBOL",
     "Family",
     "Function",
