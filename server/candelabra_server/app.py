@@ -13,7 +13,10 @@ from candelabra_server.candles.factory import create_candle_repository
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import ServerConfig
 from candelabra_server.errors import UnavailableError
-from candelabra_server.formulas.factory import create_formula_service
+from candelabra_server.formulas.builtins import BUILTIN_FORMULAS
+from candelabra_server.formulas.limits import FormulaLimits
+from candelabra_server.formulas.service import FormulaService
+from candelabra_server.formulas.store import FormulaStore
 from candelabra_server.processing.processing_engine import ProcessingEngine
 
 __all__ = ["serve"]
@@ -35,9 +38,11 @@ async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleReposit
         ConfigurationError: the address cannot be listened on, or workers cannot work as configured.
         UnavailableError: worker processes die at their start.
     """
-    candle_repo = create_candle_repository({"type": "arrow", "path": str(config.store.resolve())})
-    formula_service = create_formula_service(
-        {"type": "builtin", "max_expression_length": config.limits.max_expression_length}
+    folder = config.store.resolve()
+    candle_repo = create_candle_repository({"type": "arrow", "path": str(folder)})
+    formula_store = FormulaStore(folder, built_ins=BUILTIN_FORMULAS.values())
+    formula_service = FormulaService(
+        limits=FormulaLimits(max_expression_length=config.limits.max_expression_length), store=formula_store
     )
     stop = _stop_signals()
     with ProcessingEngine(
@@ -50,7 +55,13 @@ async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleReposit
         # The pool's helper process runs by now; grpc is imported after it, never before.
         from candelabra_server.rpc.server import RpcServer  # noqa: PLC0415
 
-        async with RpcServer(config, engine=engine, candle_repo=candle_repo, formula_service=formula_service) as server:
+        async with RpcServer(
+            config,
+            engine=engine,
+            candle_repo=candle_repo,
+            formula_service=formula_service,
+            formula_store=formula_store,
+        ) as server:
             warming = asyncio.create_task(engine.warm_up())
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait([warming, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -256,12 +256,7 @@ DIFFERENCES = (
         compat=True,
     ),
     Difference(
-        why="NaN is no condition; Qlib takes it for true",
-        gives={"If($close-$close, $high, $low)": lambda fields, _: np.where(_no_close(fields), np.nan, fields["low"])},
-        compat=True,
-    ),
-    Difference(
-        why="the same of operators, whose rule is the language's own, also with compat=qlib",
+        why="the same where it is written as an operator",
         gives={
             "$close>=100": _unknown_where(_no_close),
             "100<$close": _unknown_where(_no_close),
@@ -271,7 +266,12 @@ DIFFERENCES = (
             "($close>$open)|($volume>Ref($volume, 1))": _either,
             "Ref($close>$open, 1)": lambda fields, _: _before(_signals(fields)[0]),
         },
-        compat=False,
+        compat=True,
+    ),
+    Difference(
+        why="NaN is no condition; Qlib takes it for true",
+        gives={"If($close-$close, $high, $low)": lambda fields, _: np.where(_no_close(fields), np.nan, fields["low"])},
+        compat=True,
     ),
     Difference(
         why="the sum of two signals counts those that are true; numpy's sum of two booleans, and so Qlib's, is `or`",

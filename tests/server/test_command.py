@@ -9,6 +9,8 @@ import grpc
 import psutil
 import pytest
 
+from candelabra.v1 import CreateFormulaRequest, SavedFormula
+from candelabra.v1.formulas_pb2_grpc import FormulaServiceStub
 from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
 from support.command import BIN, serving_command
 from support.jobs import job
@@ -54,6 +56,22 @@ def test_it_serves_says_where_and_ends_with_zero_on_sigterm(store):
     assert "2 symbols of 1d" in output
     assert output.endswith("stopped\n")
     assert errors == ""
+
+
+def test_a_formula_that_was_saved_outlives_a_killed_server_and_serves_another(store):
+    formula = SavedFormula(id="trend", expression="sma(close, 3)")
+    with serving_command("--store", str(store)) as server, grpc.insecure_channel(server.address) as channel:
+        FormulaServiceStub(channel).CreateFormula(CreateFormulaRequest(formula=formula), timeout=60)
+        server.process.kill()
+    request = job("ONE")
+    request.formula.id = "trend"
+    with serving_command("--store", str(store)) as server:
+        (by_id,) = process(server.address, request)
+        (by_text,) = process(server.address, job("ONE", "sma(close, 3)"))
+        status, *_ = server.stop()
+    assert status == 0
+    assert repr(by_id.columns) == repr(by_text.columns)
+    assert (store / "formulas.sqlite3").is_file()
 
 
 def test_ctrl_c_ends_it_with_zero_too(store):

@@ -6,19 +6,26 @@ from pathlib import Path
 import grpc
 
 from candelabra_server.config import ServerConfig
+from candelabra_server.formulas.builtins import BUILTIN_FORMULAS
 from candelabra_server.formulas.service import FormulaService
+from candelabra_server.formulas.store import FormulaStore
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.server import RpcServer
 from support.memory_repository import MemoryRepository
 
 
 @asynccontextmanager
-async def serving(*symbols, repository=None, listen="127.0.0.1:0", drain_seconds=10.0, **settings):
-    """Gives the server, a channel to it, and its engine."""
+async def serving(
+    *symbols, repository=None, formulas=Path("unused"), listen="127.0.0.1:0", drain_seconds=10.0, **settings
+):
+    """Gives the server, a channel to it, and its engine. `formulas` is the folder of saved formulas."""
     repository = repository or MemoryRepository(symbols, **settings)
     config = ServerConfig(listen=listen, store=Path("unused"), workers=2, drain_seconds=drain_seconds)
-    formula_service = FormulaService()
-    async with ProcessingEngine(repository, formula_service, max_workers=2) as engine:
-        async with RpcServer(config, engine=engine, candle_repo=repository, formula_service=formula_service) as server:
+    store = FormulaStore(formulas, built_ins=BUILTIN_FORMULAS.values())
+    service = FormulaService(store=store)
+    async with ProcessingEngine(repository, service, max_workers=2) as engine:
+        async with RpcServer(
+            config, engine=engine, candle_repo=repository, formula_service=service, formula_store=store
+        ) as server:
             async with grpc.aio.insecure_channel(server.address) as channel:
                 yield server, channel, engine

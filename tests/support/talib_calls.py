@@ -8,7 +8,6 @@ import numpy as np
 from candelabra_server.domain.candles import Candles, FloatColumn
 from candelabra_server.formulas.catalogue import FUNCTIONS, Family, Function, SettingKind, SettingParameter
 from candelabra_server.formulas.kernels.talib_import import talib
-from talib import MA_Type, abstract
 
 Fields = Mapping[str, FloatColumn]
 
@@ -56,11 +55,11 @@ class TalibCall:
 
     @property
     def constants(self) -> list[float]:
-        return [getattr(MA_Type, value.upper()) if isinstance(value, str) else value for value in self.settings]
+        return [getattr(talib.MA_Type, value.upper()) if isinstance(value, str) else value for value in self.settings]
 
     @property
     def lookback(self) -> int:
-        function = abstract.Function(self.name)
+        function = talib.abstract.Function(self.name)
         function.parameters = dict(zip(function.parameters, self.constants, strict=True))
         return function.lookback
 

@@ -208,7 +208,7 @@ class _Checker:
         for is_taken, what in taken:
             if is_taken:
                 self._problems.add("NAME_TAKEN", f"{quoted(name)} is {what}", span)
-                break
+                return name  # and the name keeps its meaning
         scope.define(statement, name, value)
         return name
 

@@ -203,8 +203,16 @@ class ExpressionChecker:
         for left, operator, right in zip(nodes, expression.operators, nodes[1:], strict=False):
             operation, swapped = _COMPARISONS[operator]
             link = self._graph.apply(operation, *((right, left) if swapped else (left, right)))
+            if self._scope.rules.qlib_defects:
+                link = self._never_unknown(link, operator)
             result = link if result is None else self._graph.apply("and", result, link)
         return None if result is None else Series(result, ColumnKind.SIGNAL)
+
+    def _never_unknown(self, compared: Node, operator: str) -> Node:
+        """As numpy compares, and so Qlib: NaN is unequal to everything, and no other comparison with it is true."""
+        if operator == "!=":
+            return self._graph.apply("or", self._graph.apply("is_missing", compared), compared)
+        return self._graph.apply("signal_or_zero", compared)
 
     def _logic(self, expression: Logic) -> Value:
         return self._joined(expression, expression.operators, f"`{expression.operators[0]}`")

@@ -120,7 +120,7 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name that was most likely meant, or None where none is close.
 
     Spellings that differ only in case come first, then the smallest edit distance (a swap of neighbours counts as
-    one edit) up to a third of the name's length, at least one.
+    one edit) up to a third of the name's length: one of one or two letters is within an edit of something by chance.
     """
     if not 0 < len(name) <= _MAX_NAME:
         return None
@@ -130,11 +130,10 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
 
 def _close_names(name: str, known: Iterable[str]) -> Iterator[tuple[int, int, str]]:
     lowered = name.lower()
-    allowed = max(1, len(name) // 3)
+    allowed = len(name) // 3
     for _, folded, candidate in nsmallest(_MOST_COMPARED, _possible_names(name, lowered, allowed, known)):
         distance = _edit_distance(lowered, folded)
-        # A one- or two-letter name shares nothing with most names at distance one.
-        if distance <= allowed and distance < min(len(name), len(folded)):
+        if distance <= allowed:
             is_same = (lowered, folded) == (name, candidate)
             yield distance, distance if is_same else _edit_distance(name, candidate), candidate
 

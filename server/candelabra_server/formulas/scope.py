@@ -109,12 +109,11 @@ class Scope:
             self.source = outer
 
     def define(self, statement: Statement, name: str, value: Value) -> None:
-        """Makes a name known, with its value over the text's own source; the first definition of a name counts."""
-        if name not in self.defined:
-            self.defined[name] = statement
-            self._values[name, self.source] = value
-            if value is None:
-                self._wrong.add(name)
+        """Makes a name known that was not, with its value over the text's own source."""
+        self.defined[name] = statement
+        self._values[name, self.source] = value
+        if value is None:
+            self._wrong.add(name)
 
     def value_of(self, name: str, evaluate: Callable[[Expression], Value]) -> Value:
         """The value of a defined name over the present source.

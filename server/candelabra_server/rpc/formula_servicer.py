@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from candelabra.v1 import (
     CheckFormulaRequest,
@@ -23,12 +23,11 @@ from candelabra.v1 import (
     ListFormulasRequest,
     ListFormulasResponse,
     ListFunctionsRequest,
-    ListFunctionsResponse,
     UpdateFormulaRequest,
     UpdateFormulaResponse,
 )
 from candelabra_server.errors import FormulaError, InvalidRequestError, Reason, Violation
-from candelabra_server.formulas.saved import SavedFormula, violations_of
+from candelabra_server.formulas.saved import SavedFormula, id_fault, violations_of
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.formulas.store import FormulaStore
 from candelabra_server.processing.formula_checks import check_formula, list_functions
@@ -57,16 +56,15 @@ class FormulaServicer:
         self._store = formula_store
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-        """The service's methods by name. All of them read files or texts, and so work in another thread."""
-        check = partial(check_formula, formula_service=self._formula_service)
+        """The service's methods by name."""
         return {
-            "CreateFormula": unary(CreateFormulaRequest, partial(asyncio.to_thread, self.create_formula)),
-            "GetFormula": unary(GetFormulaRequest, partial(asyncio.to_thread, self.get_formula)),
-            "ListFormulas": unary(ListFormulasRequest, partial(asyncio.to_thread, self.list_formulas)),
-            "UpdateFormula": unary(UpdateFormulaRequest, partial(asyncio.to_thread, self.update_formula)),
-            "DeleteFormula": unary(DeleteFormulaRequest, partial(asyncio.to_thread, self.delete_formula)),
-            "CheckFormula": unary(CheckFormulaRequest, partial(asyncio.to_thread, check)),
-            "ListFunctions": unary(ListFunctionsRequest, partial(asyncio.to_thread, list_functions)),
+            "CreateFormula": _in_thread(CreateFormulaRequest, self.create_formula),
+            "GetFormula": _in_thread(GetFormulaRequest, self.get_formula),
+            "ListFormulas": _in_thread(ListFormulasRequest, self.list_formulas),
+            "UpdateFormula": _in_thread(UpdateFormulaRequest, self.update_formula),
+            "DeleteFormula": _in_thread(DeleteFormulaRequest, self.delete_formula),
+            "CheckFormula": _in_thread(CheckFormulaRequest, self.check_formula),
+            "ListFunctions": _in_thread(ListFunctionsRequest, list_functions),
         }
 
     def create_formula(self, request: CreateFormulaRequest) -> CreateFormulaResponse:
@@ -105,6 +103,10 @@ class FormulaServicer:
         self._store.delete(request.id, request.etag)
         return DeleteFormulaResponse()
 
+    def check_formula(self, request: CheckFormulaRequest) -> CheckFormulaResponse:
+        """What a formula is, or what is wrong with it."""
+        return check_formula(request, self._formula_service)
+
     def _checked_draft(self, request: CreateFormulaRequest | UpdateFormulaRequest) -> SavedFormula:
         """The formula that is to be saved, once nothing is wrong with it."""
         if not request.HasField("formula"):
@@ -128,10 +130,23 @@ class FormulaServicer:
         return draft
 
 
+def _in_thread(request_type: type[Message], call: Callable[[Any], Message]) -> grpc.RpcMethodHandler[Any, Any]:
+    """An RPC whose work reads files or texts, and so must not hold up the event loop."""
+
+    async def answer(request: Message) -> Message:
+        return await asyncio.to_thread(call, request)
+
+    return unary(request_type, answer)
+
+
 def _read_token(token: str, violations: list[Violation]) -> str:
     """The last id of the previous page; empty for the first page."""
-    try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
-    except (ValueError, binascii.Error):
-        violations.append(Violation("page_token", "is not a token of this server; start again without one"))
+    if not token:
         return ""
+    try:
+        identifier = base64.urlsafe_b64decode(token.encode()).decode()
+    except ValueError:
+        identifier = ""
+    if id_fault(identifier):
+        violations.append(Violation("page_token", "is not a token of this server; start again without one"))
+    return identifier

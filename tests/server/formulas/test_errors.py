@@ -145,12 +145,12 @@ PROBLEMS = {
     "a = smaa(close, 5)\nb = a + a[1]\nc = sma(b, 5)": [("UNKNOWN_FUNCTION", 1, 5, 4, "sma")],
     "a = (close +)\nb = a": [("SYNTAX", 1, 13, 1, None)],
     "-q1": [("UNKNOWN_NAME", 1, 2, 2, None)],
-    "not q1 ^ 2 and q2 < 1 <= q3 or q4[q5].q6": [
-        ("UNKNOWN_NAME", 1, 5, 2, None),
-        ("UNKNOWN_NAME", 1, 16, 2, None),
-        ("UNKNOWN_NAME", 1, 26, 2, None),
-        ("UNKNOWN_NAME", 1, 32, 2, None),
-        ("UNKNOWN_NAME", 1, 35, 2, None),
+    "not qq1 ^ 2 and qq2 < 1 <= qq3 or qq4[qq5].qq6": [
+        ("UNKNOWN_NAME", 1, 5, 3, None),
+        ("UNKNOWN_NAME", 1, 17, 3, None),
+        ("UNKNOWN_NAME", 1, 28, 3, None),
+        ("UNKNOWN_NAME", 1, 35, 3, None),
+        ("UNKNOWN_NAME", 1, 39, 3, None),
     ],
     "a ? b : c": [("BAD_CHARACTER", 1, 3, 1, None), ("BAD_CHARACTER", 1, 7, 1, None)],
 }

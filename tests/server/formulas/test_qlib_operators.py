@@ -1,13 +1,11 @@
 """Every operator of Qlib against a twin that looks at one window or row at a time, and where its values may differ."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
-from bokeh_sampledata import stocks
 
 from candelabra_server.domain.candles import Candles, FloatColumn
 from candelabra_server.errors import FormulaError
@@ -16,41 +14,26 @@ from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.kernels import pair_windows
 from candelabra_server.formulas.operations import ALL_HISTORY, Exactness
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
+from support.qlib_twins import (
+    COLUMN_PAIRS,
+    COLUMNS,
+    DEFECTS,
+    PAIRS,
+    ROLLING,
+    WINDOWS,
+    Rolling,
+    centred,
+    correlation,
+    line,
+    present,
+    windows,
+)
 
 NAN, INF = math.nan, math.inf
 SERVICE = FormulaService()
 DEFAULT, COMPAT = CompileOptions(), CompileOptions(qlib_defects=True)
-WINDOWS = (0, 1, 2, 5, 20, 64, 65, 400)
-"""0 is all history; 65 is where order statistics change their way; 400 is longer than every column."""
 
 
-def made_columns() -> dict[str, FloatColumn]:
-    random = np.random.default_rng(4)
-    real = np.array(stocks.FB["close"][:150])
-    gaps = np.array(stocks.IBM["close"][:150])
-    gaps[random.random(150) < 0.3] = NAN
-    gaps[[0, 1, *range(60, 90)]] = NAN
-    gaps[[20, 21, 100]] = INF, -INF, INF
-    ties = random.integers(0, 4, 150).astype(np.float64)
-    ties[random.random(150) < 0.2] = NAN
-    columns = {
-        "real": real,
-        "volume": np.array(stocks.FB["volume"][:150], dtype=np.float64),
-        "gaps": gaps,
-        "ties": ties,
-        "flat": np.where(random.random(80) < 0.2, NAN, 0.1),
-        "offset": 1e9 + random.integers(0, 50, 120) * 2.0**-10,
-        "tiny": 100 + 1e-6 * random.normal(0, 1, 80),
-        "nothing": np.full(30, NAN),
-        "one": np.array([7.5]),
-        "empty": np.empty(0),
-    }
-    for column in columns.values():
-        column.flags.writeable = False
-    return columns
-
-
-COLUMNS = made_columns()
 ALL_COLUMNS = pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS.keys())
 
 
@@ -62,143 +45,6 @@ def candles_of(*columns: FloatColumn) -> Candles:
 
 def evaluated(text: str, *columns: FloatColumn, options: CompileOptions = DEFAULT) -> FloatColumn:
     return SERVICE.compile(text, parameters={}, options=options).evaluate(candles_of(*columns))[0]
-
-
-def windows(column: FloatColumn, rows: int) -> Iterator[FloatColumn]:
-    """What each row's window holds; infinite values are missing, as for pandas."""
-    held = np.where(np.isinf(column), NAN, column)
-    return (held[max(0, row + 1 - rows) if rows else 0 : row + 1] for row in range(len(column)))
-
-
-def present(values: FloatColumn) -> FloatColumn:
-    return values[~np.isnan(values)]
-
-
-def centred(values: FloatColumn) -> FloatColumn:
-    """Deviations from the mean; the first value is taken off first, which is exact for values that are close."""
-    near = values - values[0]
-    return near - near.mean()
-
-
-def variance(values: FloatColumn) -> float:
-    return (centred(values) ** 2).sum() / (len(values) - 1) if len(values) > 1 else NAN
-
-
-def skewness(values: FloatColumn) -> float:
-    n, deviations = len(values), centred(values)
-    if n < 3 or not deviations.any():
-        return NAN
-    return n / ((n - 1) * (n - 2)) * (deviations**3).sum() / variance(values) ** 1.5
-
-
-def kurtosis(values: FloatColumn) -> float:
-    n, deviations = len(values), centred(values)
-    if n < 4 or not deviations.any():
-        return NAN
-    raw = n * (n + 1) / ((n - 1) * (n - 2) * (n - 3)) * (deviations**4).sum() / variance(values) ** 2
-    return raw - 3 * (n - 1) ** 2 / ((n - 2) * (n - 3))
-
-
-def places(window: FloatColumn) -> FloatColumn:
-    """Of the values that are there; 1 is the oldest row."""
-    return np.arange(1.0, len(window) + 1)[~np.isnan(window)]
-
-
-def line(window: FloatColumn) -> tuple[float, float, float]:
-    """Slope, squared correlation and residual of the newest row."""
-    values, deviations = centred(present(window)), centred(places(window))
-    if len(values) < 2:
-        return NAN, NAN, NAN
-    slope = (values * deviations).sum() / (deviations**2).sum()
-    flat = not values.any()
-    fit = NAN if flat else (values * deviations).sum() ** 2 / (deviations**2).sum() / (values**2).sum()
-    residual = NAN if np.isnan(window[-1]) else values[-1] - slope * deviations[-1]
-    return slope, fit, residual
-
-
-def rank(window: FloatColumn) -> float:
-    values, newest = present(window), window[-1]
-    if np.isnan(newest):
-        return NAN
-    return (np.sum(values < newest) + (np.sum(values == newest) + 1) / 2) / len(values)
-
-
-def weighted_mean(window: FloatColumn) -> float:
-    first = present(window)[0]
-    return first + ((present(window) - first) * places(window)).sum() / places(window).sum()
-
-
-def average_of_all_history(window: FloatColumn, *, of_all: bool = False) -> float:
-    """EMA with N = 0, with the weights of the rows that are there, or of all."""
-    weights = (1 - 2 / (len(window) + 1)) ** np.arange(len(window))[::-1]
-    return np.nansum(weights * window) / (weights.sum() if of_all else weights[~np.isnan(window)].sum())
-
-
-def own_deviation_is_tiny(values: FloatColumn) -> bool:
-    return len(values) > 1 and math.sqrt(variance(values)) <= 2e-5
-
-
-@dataclass(frozen=True)
-class Rolling:
-    """The twin of an operator, and how exact the operator is: as a share of what `scale` makes of the values."""
-
-    twin: Callable[[FloatColumn], float]
-    scale: Callable[[FloatColumn], float]
-    tolerance: float = 1e-12
-    windows: tuple[int, ...] = WINDOWS
-    settings: str = ""
-
-
-def size(values: FloatColumn) -> float:
-    return np.abs(values).max()
-
-
-def whole(_values: FloatColumn) -> float:
-    return 1
-
-
-ROLLING = {
-    "Mean": Rolling(lambda w: present(w)[0] + (present(w) - present(w)[0]).mean(), size, 1e-14),
-    "Sum": Rolling(lambda w: math.fsum(present(w)), lambda values: np.abs(values).sum(), 1e-14),
-    "Std": Rolling(lambda w: math.sqrt(variance(present(w))), np.ptp),
-    "Var": Rolling(lambda w: variance(present(w)), lambda values: np.ptp(values) ** 2),
-    "Skew": Rolling(lambda w: skewness(present(w)), whole, 1e-10, (0, *WINDOWS[3:])),
-    "Kurt": Rolling(lambda w: kurtosis(present(w)), whole, 1e-10, (0, *WINDOWS[3:])),
-    "Max": Rolling(np.nanmax, size, 0),
-    "Min": Rolling(np.nanmin, size, 0),
-    "IdxMax": Rolling(lambda w: np.nanargmax(w) + 1, whole, 0),
-    "IdxMin": Rolling(lambda w: np.nanargmin(w) + 1, whole, 0),
-    "Med": Rolling(lambda w: np.median(present(w)), size, 1e-15),
-    "Quantile": Rolling(lambda w: np.quantile(present(w), 0.2), size, 1e-15, settings=", 0.2"),
-    "Mad": Rolling(lambda w: np.abs(centred(present(w))).mean(), np.ptp),
-    "Rank": Rolling(rank, whole, 0),
-    "Slope": Rolling(lambda w: line(w)[0], np.ptp),
-    "Rsquare": Rolling(lambda w: NAN if own_deviation_is_tiny(present(w)) else line(w)[1], whole, 1e-10, WINDOWS[1:]),
-    "Resi": Rolling(lambda w: line(w)[2], np.ptp),
-    "WMA": Rolling(weighted_mean, size, 1e-14),
-    "EMA": Rolling(average_of_all_history, size, 1e-13, (0,)),
-}
-"""EMA with N above 0 has a test of its own, Rsquare with N = 0 too."""
-
-
-def covariance(left: FloatColumn, right: FloatColumn) -> float:
-    both = ~np.isnan(left) & ~np.isnan(right)
-    if both.sum() < 2:
-        return NAN
-    return (centred(left[both]) * centred(right[both])).sum() / (both.sum() - 1)
-
-
-def correlation(left: FloatColumn, right: FloatColumn) -> float:
-    both = ~np.isnan(left) & ~np.isnan(right)
-    if own_deviation_is_tiny(present(left)) or own_deviation_is_tiny(present(right)) or both.sum() < 2:
-        return NAN
-    products = math.sqrt(variance(left[both])) * math.sqrt(variance(right[both]))
-    return covariance(left, right) / products if products else NAN
-
-
-PAIRS = {"Cov": covariance, "Corr": correlation}
-COLUMN_PAIRS = [("real", "volume"), ("gaps", "ties"), ("ties", "gaps"), ("gaps", "real"), ("offset", "offset")]
-COLUMN_PAIRS += [("tiny", "tiny"), ("flat", "flat"), ("nothing", "nothing"), ("one", "one"), ("empty", "empty")]
 
 
 def sign(x: FloatColumn) -> FloatColumn:
@@ -286,6 +132,30 @@ def test_a_rolling_operator_equals_its_twin_in_every_window(name, column):
         assert_within(evaluated(f"{name}($x, {rows}{rolling.settings})", column), expected, bounds)
 
 
+@ALL_COLUMNS
+@pytest.mark.parametrize("name", ROLLING)
+def test_compat_brings_back_the_defects_of_an_operator_and_changes_no_other(name, column):
+    rolling = DEFECTS.get(name, ROLLING[name])
+    for rows in (rolling.windows[0], *rolling.windows[-4:-1]):
+        text = f"{name}($x, {rows}{rolling.settings})"
+        actual = evaluated(text, column, options=COMPAT)
+        if name not in DEFECTS:
+            assert actual.tobytes() == evaluated(text, column).tobytes()
+            continue
+        held = [(window, present(window)) for window in windows(column, rows)]
+        expected = [rolling.twin(window) if len(values) else NAN for window, values in held]
+        bounds = [rolling.tolerance * rolling.scale(values) if len(values) else 0 for _, values in held]
+        assert_within(actual, expected, bounds)
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_every_defect_of_qlib_can_be_seen(name):
+    rows = 0 if name == "EMA" else 20
+    columns = (COLUMNS["gaps"], COLUMNS["flat"])
+    values = [[evaluated(f"{name}($x, {rows})", x, options=options) for x in columns] for options in (DEFAULT, COMPAT)]
+    assert not all(np.array_equal(*pair, equal_nan=True) for pair in zip(*values, strict=True))
+
+
 @pytest.mark.parametrize(("left", "right"), COLUMN_PAIRS)
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_pair_operator_equals_its_twin_in_every_window(name, left, right):
@@ -347,7 +217,7 @@ def test_the_exponential_mean_is_over_all_rows_that_have_weight(span, column):
     formula = SERVICE.compile(f"EMA($x, {span})", parameters={})
     alpha = span if span < 1 else 2 / (span + 1)
     steps = formula.warm_up_candles
-    assert (1 - alpha) ** steps <= 1e-14
+    assert (1 - alpha) ** (steps + 1) <= 1e-14
     assert steps == 0 or (1 - alpha) ** (steps - 1) > 1e-14
     expected = []
     for window in windows(column, steps + 1):
@@ -361,6 +231,33 @@ def test_the_exponential_mean_is_that_of_pandas_where_no_gap_is_long(span):
     column = COLUMNS["ties"]
     expected = pd.Series(column).ewm(span=span, min_periods=1).mean()
     np.testing.assert_allclose(evaluated(f"EMA($x, {span})", column), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("span", [1, 5, 20])
+def test_the_exponential_mean_of_compat_is_over_what_qlib_loads(span):
+    gaps = COLUMNS["gaps"]
+    formula = SERVICE.compile(f"EMA($x, {span})", parameters={}, options=COMPAT)
+    assert formula.warm_up_candles == span - 1
+    for start in (0, 3, 40, 110):
+        loaded = gaps[start:]
+        expected = pd.Series(np.where(np.isinf(loaded), NAN, loaded)).ewm(span=span, min_periods=1).mean()
+        np.testing.assert_allclose(formula.evaluate(candles_of(loaded))[0], expected, rtol=1e-12)
+
+
+def test_in_a_gap_the_exponential_mean_ends_when_its_last_value_has_faded_and_goes_on_with_compat():
+    column = np.array([5.0, *[NAN] * 40])
+    steps = SERVICE.compile("EMA($x, 2)", parameters={}).warm_up_candles
+    np.testing.assert_array_equal(evaluated("EMA($x, 2)", column), [*[5.0] * (steps + 1), *[NAN] * (40 - steps)])
+    np.testing.assert_array_equal(evaluated("EMA($x, 2)", column, options=COMPAT), [5.0] * 41)
+
+
+def test_a_correlation_is_missing_where_a_side_is_flat_in_all_its_own_values():
+    left = np.array([100, 100, 100, 100, 100, 100, 100, 100, 100.00005, 100])
+    beside = np.array([*[NAN] * 7, 1.0, 3.0, 2.0])
+    assert correlation(left[7:], beside[7:]) > 0.8
+    assert np.isnan(evaluated("Corr($x, $y, 10)", left, beside)[-1])
+    assert np.isnan(evaluated("Corr($x, $y, 10)", beside, left)[-1])
+    assert evaluated("Corr($x, $y, 3)", left, beside)[-1] == pytest.approx(correlation(left[7:], beside[7:]))
 
 
 def test_a_flat_column_has_itself_as_its_means():

@@ -20,7 +20,7 @@ from support.jobs import job
 from support.memory_repository import MemoryRepository
 from support.server import serving
 
-SERVICES = ("candelabra.v1.ProcessingService", "candelabra.v1.CandleService")
+SERVICES = ("candelabra.v1.ProcessingService", "candelabra.v1.FormulaService", "candelabra.v1.CandleService")
 SYMBOLS = [f"S{index:03}" for index in range(300)]
 
 

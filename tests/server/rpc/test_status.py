@@ -24,6 +24,14 @@ def test_every_error_class_has_a_code(cls):
     assert cls.__name__ in errors.__doc__
 
 
+def test_the_page_of_errors_lists_every_reason_with_the_status_that_it_has():
+    listed = dict(re.findall(r"^\| `(\w+)` \| (\w+)", PAGE.read_text(), re.MULTILINE))
+    statuses = {str(cls.reason): STATUS_CODES[cls].name for cls in STATUS_CODES}
+    wrong = {reason: status for reason, status in statuses.items() if listed.get(reason) not in {status, None}}
+    assert not {reason for reason in wrong if reason not in SYMBOL_REASONS}
+    assert set(re.findall(r"`([A-Z_]{6,})`", PAGE.read_text())) >= {str(reason) for reason in Reason}
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -66,7 +66,8 @@ def rolling_correlation(left: FloatColumn, right: FloatColumn, window: int) -> F
         flat = _is_flat(counts, squares_left) | _is_flat(counts, squares_right)
     else:
         flat = _has_flat_windows(left, window) | _has_flat_windows(right, window)
-    return np.where(flat, np.nan, np.clip(correlation, -1.0, 1.0))
+    known = (squares_left > 0) & (squares_right > 0) & ~flat
+    return np.where(known, np.clip(correlation, -1.0, 1.0), np.nan)
 
 
 def fold_pairs(left: FloatColumn, right: FloatColumn, window: int) -> State:

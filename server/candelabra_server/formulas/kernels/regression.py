@@ -30,14 +30,14 @@ def rolling_regression(column: FloatColumn, window: int) -> tuple[FloatColumn, F
     row_numbers = np.arange(rows, dtype=np.float64)
     state = fold_pairs(row_numbers, column, window)
     counts, row, row_distance, value, value_distance, place_squares, value_squares, products = state
-    slope = products / place_squares
-    fit = np.minimum(products / place_squares * products / value_squares, 1.0)
+    several = counts > 1
+    slope = np.where(several, products / place_squares, np.nan)
+    varies = value_squares > 0
     if window:
-        deviation = np.sqrt(value_squares / np.where(counts > 1, counts - 1, np.nan))
-        fit[deviation <= FLAT_DEVIATION] = np.nan
-    above_mean = (np.where(np.isfinite(column), column, np.nan) - value) - value_distance
-    residual = above_mean - slope * ((row_numbers - row) - row_distance)
-    return slope, fit, residual
+        varies &= np.sqrt(value_squares / (counts - 1)) > FLAT_DEVIATION
+    fit = np.where(several & varies, np.minimum(slope * products / value_squares, 1.0), np.nan)
+    residual = ((column - value) - value_distance) - slope * ((row_numbers - row) - row_distance)
+    return slope, fit, np.where(several & np.isfinite(column), residual, np.nan)
 
 
 def place_weighted_mean(column: FloatColumn, window: int) -> FloatColumn:

@@ -140,16 +140,14 @@ def first_value(column: FloatColumn) -> FloatColumn:
 
 
 def _skewness(counts: FloatColumn, squares: FloatColumn, cubes: FloatColumn) -> FloatColumn:
-    known = np.where(counts > 2, counts, np.nan)
-    skewness: FloatColumn = known * np.sqrt(known - 1) / (known - 2) * (cubes / squares / np.sqrt(squares))
-    return skewness
+    skewness = counts * np.sqrt(counts - 1) / (counts - 2) * (cubes / squares / np.sqrt(squares))
+    return np.where((counts > 2) & (squares > 0), skewness, np.nan)
 
 
 def _kurtosis(counts: FloatColumn, squares: FloatColumn, fourths: FloatColumn) -> FloatColumn:
-    known = np.where(counts > 3, counts, np.nan)
-    raw = known * (known + 1) * (known - 1) * (fourths / squares / squares)
-    kurtosis: FloatColumn = (raw - 3 * (known - 1) * (known - 1)) / ((known - 2) * (known - 3))
-    return kurtosis
+    raw = counts * (counts + 1) * (counts - 1) * (fourths / squares / squares)
+    kurtosis = (raw - 3 * (counts - 1) * (counts - 1)) / ((counts - 2) * (counts - 3))
+    return np.where((counts > 3) & (squares > 0), kurtosis, np.nan)
 
 
 def _guarded(
