@@ -88,11 +88,17 @@ def test_symbols_without_candles_in_the_range_or_at_all_cost_a_message():
     assert 0 < found.cpu_micros - alone.cpu_micros < 1_000
 
 
-def test_another_symbol_is_read_for_every_symbol_of_the_job():
-    text = 'close / sma(symbol("SPY").close, 1)'
+def test_another_symbol_is_read_for_every_symbol_of_the_job_over_the_time_of_its_warm_up_too():
+    """It has 40 candles before the range: 9 for the job's own average, 1 for itself, and those of the range."""
     symbols = [stored(name) for name in ("A", "B", "SPY")]
-    request = job(["A", "B", "NOPE"], text, start="2020-02-10", end="2020-03-01")
-    assert read_and_sent(request, *symbols) == (2 * (21 + (1 + 21)), 2 * 21)
+    request = job(["A", "B", "NOPE"], 'sma(close, 10) / symbol("SPY").close', start="2020-02-10", end="2020-03-01")
+    assert read_and_sent(request, *symbols) == (2 * ((9 + 21) + (9 + 1 + 21)), 2 * 21)
+
+
+def test_another_symbol_is_not_read_for_a_symbol_without_candles_in_the_range():
+    old = stored("OLD", first=FIRST - 500 * DAY)
+    request = job(["OLD"], 'close / symbol("SPY").close', start="2020-02-10")
+    assert read_and_sent(request, old, stored("SPY")) == (0, 0)
 
 
 def test_the_size_follows_columns_and_precision():
