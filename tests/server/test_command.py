@@ -63,6 +63,7 @@ def test_a_formula_that_was_saved_outlives_a_killed_server_and_serves_another(st
     with serving_command("--store", str(store)) as server, grpc.insecure_channel(server.address) as channel:
         FormulaServiceStub(channel).CreateFormula(CreateFormulaRequest(formula=formula), timeout=60)
         server.process.kill()
+        server.process.communicate(timeout=60)
     request = job("ONE")
     request.formula.id = "trend"
     with serving_command("--store", str(store)) as server:

@@ -166,9 +166,11 @@ class Graph:
         own = operation.warm_up(*settings)
         below = max((node.warm_up for node in inputs), default=0)
         ahead = max((node.look_ahead for node in inputs), default=0)
+        is_whole = below == ALL_HISTORY
         if operation is ALIGN:
             # The unfinished candle of the other source, the finished one, and what that one needs.
-            below, ahead = (below + 2) * int(settings[2]), ahead * int(settings[2])
+            scale = int(settings[2])
+            below, ahead, is_whole = (below + 2) * scale, ahead * scale, is_whole and scale > 0
         elif operation is REDUCE:
             below, ahead = -(-below // int(settings[2])), -(-ahead // int(settings[2]))
         node = Node(
@@ -177,7 +179,7 @@ class Graph:
             inputs=inputs,
             settings=settings,
             source=source,
-            warm_up=min(max(0, below + own), ALL_HISTORY),
+            warm_up=ALL_HISTORY if is_whole else min(max(0, below + own), ALL_HISTORY),
             look_ahead=max(0, ahead - min(own, 0)),
             exactness=max((operation.exactness, *(node.exactness for node in inputs))),
         )

@@ -38,7 +38,7 @@ def describe_formula(formula: CompiledFormula, *, given: Mapping[str, float]) ->
         given: parameters that the request gave; others have the formula's own defaults.
     """
     plan = formula.plan
-    warm_ups = _warm_ups(plan)
+    warm_ups = [step.node.warm_up for step in plan.steps]
     nodes = _nodes(plan, warm_ups)
     return FormulaDescription(
         outputs=[
@@ -91,19 +91,6 @@ def problem_messages(problems: Iterable[FormulaProblem]) -> list[FormulaProblemM
 def column_kind(kind: ColumnKind | None) -> str:
     """The kind of a column as messages name it; None is COLUMN_KIND_UNSPECIFIED."""
     return "COLUMN_KIND_UNSPECIFIED" if kind is None else f"COLUMN_KIND_{kind.name}"
-
-
-def _warm_ups(plan: Plan) -> list[int]:
-    """The warm-up of every step, in candles of its own source.
-
-    Where a longer timeframe divides ALL_HISTORY, what is left still means every candle. Another symbol leaves nothing
-    of it: that one's candles are read by themselves.
-    """
-    warm_ups: list[int] = []
-    for step in plan.steps:
-        is_whole = step.node.warm_up > 0 and any(warm_ups[number] == ALL_HISTORY for number in step.inputs)
-        warm_ups.append(ALL_HISTORY if is_whole else step.node.warm_up)
-    return warm_ups
 
 
 def _source_warm_ups(plan: Plan, warm_ups: Sequence[int]) -> list[WarmUp]:

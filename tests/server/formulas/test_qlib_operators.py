@@ -145,7 +145,7 @@ def test_every_defect_of_qlib_can_be_seen(name):
 @pytest.mark.parametrize(("left", "right"), COLUMN_PAIRS)
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_pair_operator_equals_its_twin_in_every_window(name, left, right):
-    x, y = COLUMNS[left][:120], COLUMNS[right][:120]
+    x, y = COLUMNS[left][:90], COLUMNS[right][:90]
     for rows in WINDOWS:
         pairs = list(zip(windows(x, rows), windows(y, rows), strict=True))
         expected = [PAIRS[name](*pair) for pair in pairs]

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from candelabra_server.domain.candles import Candles
+from candelabra_server.formulas.compile_options import CompileOptions
+from candelabra_server.formulas.operations import ALL_HISTORY
 
 EXACT = (
     "close / open - 1",
@@ -129,3 +131,19 @@ def test_what_comes_before_the_warm_up_weighs_less_than_one_part_in_a_hundred_tr
     warm_up = service.compile(f"{function}(close, {period})", parameters={}).warm_up_candles
     steps = warm_up - (period - 1 if function == "ema" else period)
     assert (1 - alpha(period)) ** steps <= 1e-14 < (1 - alpha(period)) ** (steps - 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "streak(close > open)",
+        "streak(close > open)[3]",
+        "Ref(streak(close > open), -2)",
+        "streak(close > open)@1w",
+        'TResample(streak(close > open), "1w", "last")',
+        "sma(Mean($close, 0), 5)",
+    ],
+)
+def test_what_needs_the_whole_history_needs_no_more_and_no_less(service, text):
+    formula = service.compile(text, parameters={}, options=CompileOptions(allow_lookahead=True))
+    assert formula.warm_up_candles == ALL_HISTORY

@@ -154,8 +154,8 @@ def test_a_job_runs_a_saved_formula_at_the_version_it_names(tmp_path):
             for identifier in ("trend@1", "trend"):
                 request = job("A")
                 request.formula.id = identifier
-                async for result in ProcessingServiceStub(channel).Process(request):
-                    values.append(list(result.columns[0].values))
+                (result,) = [message async for message in ProcessingServiceStub(channel).Process(request)]
+                values.append(list(result.columns[0].values))
             return values
 
     close = candles_of("A", 100).fields["close"]

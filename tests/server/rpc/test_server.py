@@ -108,7 +108,7 @@ def test_the_message_alone_names_line_column_and_suggestion():
     assert "sma" in details.replace("smaa", "")
 
 
-def test_a_saved_formula_is_refused_as_not_available_yet():
+def test_a_job_with_an_unknown_saved_formula_is_refused():
     request = job("A")
     request.formula.id = "mine"
 
@@ -118,7 +118,7 @@ def test_a_saved_formula_is_refused_as_not_available_yet():
 
     error = run(body())
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "not available yet" in error.details()
+    assert error.details() == "formula.id: there is no formula `mine`"
     assert details_of(error, ErrorInfo)[0].reason == "FORMULA_NOT_FOUND"
 
 
