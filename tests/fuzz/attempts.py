@@ -71,7 +71,7 @@ class Attempt:
                 allow_lookahead=bool(flags & 2),
                 qlib_defects=bool(flags & 4),
                 float32_fields=bool(flags & 8),
-                open_parameters=bool(flags & 16),
+                draft=bool(flags & 16),
             ),
         )
 
@@ -113,8 +113,8 @@ def evaluate_attempt(attempt: Attempt) -> Outcome:
         Exception: any but a SymbolFailure.
     """
     outcome = compile_attempt(attempt)
-    # With open parameters a formula is only checked: NaN stands where a window will be.
-    if outcome.formula is None or attempt.options.open_parameters:
+    # A draft is only checked: NaN stands where a window will be.
+    if outcome.formula is None or attempt.options.draft:
         return outcome
     seed = int.from_bytes(hashlib.sha256(attempt.text.encode(errors="surrogateescape")).digest()[:8], "big")
     generator = np.random.default_rng(seed)

@@ -22,6 +22,7 @@ with atheris.instrument_imports(include=["candelabra_server.formulas", "candelab
     from fuzz.attempts import Attempt, compile_attempt, evaluate_attempt
 
 from fuzz.mutation import mutated
+from fuzz.vocabulary import expression
 
 TARGETS = {"compile": compile_attempt, "evaluate": evaluate_attempt}
 SLOW_SECONDS = 1.0
@@ -29,6 +30,7 @@ _LONGEST_INPUT = 4_096
 _HANG_SECONDS = 60
 _MOST_MEMORY_MIB = 2_048
 _SHARE_OF_BLIND_MUTATIONS = 0.1
+_SHARE_OF_NEW_TEXTS = 0.4
 _MOST_SAVED = 20
 
 
@@ -90,12 +92,14 @@ class Fuzzer:
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-    """Changes an input: nearly always as a text, now and then as mere bytes or in its options."""
+    """Changes an input: mostly as a text, now and then as mere bytes or in its options, or begins anew."""
     chance = random.Random(seed)
     if chance.random() < _SHARE_OF_BLIND_MUTATIONS:
         return atheris.Mutate(data, max_size)
     options = data[:1] if data and chance.random() < 0.9 else bytes([chance.randrange(32)])
     text = data[1:].decode("utf-8", errors="surrogateescape")
+    if chance.random() < _SHARE_OF_NEW_TEXTS:
+        text = expression(chance, chance.randint(1, 3))
     return (options + mutated(text, chance).encode("utf-8", errors="surrogateescape"))[:max_size]
 
 

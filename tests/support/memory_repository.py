@@ -4,7 +4,7 @@ Symbols: any name in the configuration has `rows` daily candles from 2020-01-01.
 RAISES (an exception with a secret text), EXITS (SystemExit), UNPICKLABLE (an exception that does not
 unpickle), KILLS (the worker process dies, always), KILLS-ONCE (only when the file `marker` is not there),
 WAITS (until the file `marker` is there), LATE (returns after a second), ODD-FAILURE (a failure whose text
-and metadata no message can hold).
+and metadata no message can hold). BEGINS-LATER has no candles on the first fifty days.
 """
 
 import os
@@ -73,9 +73,11 @@ class MemoryRepository(ICandleRepository):
         times = whole.open_time_micros
         first = int(np.searchsorted(times, date_range.start_micros))
         end = int(np.searchsorted(times, date_range.end_micros, side="right"))
+        earliest = 50 if symbol == "BEGINS-LATER" else 0
+        first = max(first, earliest)
         if first >= end:
             raise SymbolFailure(f"{symbol} has no candles in the range", reason=Reason.NO_CANDLES)
-        begin = max(0, first - warm_up_candles)
+        begin = max(earliest, first - warm_up_candles)
         fields = {name: column[begin:end] for name, column in whole.fields.items()}
         return Candles(symbol, times[begin:end], fields, first - begin)
 

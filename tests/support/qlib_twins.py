@@ -46,7 +46,7 @@ def made_columns() -> dict[str, FloatColumn]:
         "ties": ties,
         "flat": np.where(random.random(80) < 0.2, NAN, 0.1),
         "offset": 1e9 + random.integers(0, 50, 90) * 2.0**-10,
-        "tiny": 100 + 1e-6 * random.normal(0, 1, 80),
+        "tiny": 100 + random.normal(0, 1, 80) * np.repeat([1e-8, 1e-6], 40),
         "nothing": np.full(30, NAN),
         "one": np.array([7.5]),
         "empty": np.empty(0),

@@ -41,6 +41,11 @@ class Candles:
     def __len__(self) -> int:
         return len(self.open_time_micros)
 
+    def first(self, rows: int) -> Candles:
+        """The first `rows`, warm-up included; no copy."""
+        fields = {name: column[:rows] for name, column in self.fields.items()}
+        return Candles(self.symbol, self.open_time_micros[:rows], fields, min(self.warm_up, rows))
+
     def last(self, rows: int, *, warm_up_candles: int) -> Candles:
         """The last `rows` of the range, with up to `warm_up_candles` of what is before them; no copy."""
         first = max(self.warm_up, len(self) - rows)

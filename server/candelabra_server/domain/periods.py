@@ -68,7 +68,7 @@ def most_candles(timeframe: str, longer: str) -> int:
     else:
         seconds, longer_seconds = count * _SECONDS[unit], longer_count * _SECONDS[longer_unit]
         # Weeks begin on a Monday: only what divides a day, or weeks themselves, keeps to that.
-        fits = unit == longer_unit or longer_unit != "w" or _SECONDS["d"] % seconds == 0
+        fits = unit == longer_unit or (unit != "w" and (longer_unit != "w" or _SECONDS["d"] % seconds == 0))
         whole, most = longer_seconds % seconds == 0 and fits, longer_seconds // seconds
     if not whole:
         raise ValueError(refusal)

@@ -21,7 +21,7 @@ from candelabra_server.formulas.catalogue import (
     SettingParameter,
     is_cross_sectional,
 )
-from candelabra_server.formulas.graph import Node, Source
+from candelabra_server.formulas.graph import Node, Source, other_symbol_need
 from candelabra_server.formulas.nodes import Argument, Call, ColumnKind, Expression, Field, Name, SavedCall
 from candelabra_server.formulas.operations import ALL_HISTORY
 from candelabra_server.formulas.problems import Span, quoted
@@ -126,7 +126,7 @@ class CallChecker:
             message = f"{label} must be a number or a parameter, the same for every candle{hint}"
             self._problems.add("SETTING_NOT_CONSTANT", message, expression.span)
             return None
-        if math.isnan(constant) and self._scope.options.open_parameters:
+        if math.isnan(constant) and self._scope.options.draft:
             return _whole(setting, setting.default or setting.minimum or 1)
         if fault := find_fault(setting, constant, self._rules):
             origin = f" (given as {quoted(expression.name)})" if isinstance(expression, Name) else ""
@@ -137,9 +137,10 @@ class CallChecker:
     def checked(self, node: Node, span: Span) -> Node:
         """The node, once its warm-up is known to be within the limit; all of the history is no number of candles."""
         limit = self._rules.limits.max_warm_up_candles
-        if limit < node.warm_up < ALL_HISTORY:
-            message = f"needs {node.warm_up} candles of warm-up; the limit is {limit}"
-            self._problems.add("WARM_UP_TOO_LONG", message, span)
+        for needed in (node.warm_up, other_symbol_need(node)):
+            if limit < needed < ALL_HISTORY and not self._scope.options.draft:
+                message = f"needs {needed} candles of warm-up; the limit is {limit}"
+                self._problems.add("WARM_UP_TOO_LONG", message, span)
         return node
 
     def _settings(self, function: Function, bound: _Bound) -> dict[str, float | str | None]:

@@ -18,7 +18,7 @@ from candelabra_server.formulas.expressions import NO_VALUE, ExpressionChecker
 from candelabra_server.formulas.graph import OWN, GraphTooLargeError, Source
 from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.nodes import Statement
-from candelabra_server.formulas.parser import MAX_DEPTH, parse_statement
+from candelabra_server.formulas.parser import parse_statement
 from candelabra_server.formulas.prescan import prescan
 from candelabra_server.formulas.problems import MOST_PROBLEMS, ProblemLog, Span, quoted
 from candelabra_server.formulas.scope import Scope, Workspace
@@ -31,8 +31,6 @@ DEFAULT_NAME = "value"
 """Column of a lone expression."""
 _HIDDEN = "_"
 """Names that begin with it are no columns."""
-_LEVELS_OF_A_CALL = 4
-"""What a saved formula adds to the depth of the walk, beside its own text."""
 _MOST_PROBLEMS_OF_A_CALL = 1
 """The caller tells the first: looking for more would cost the more the deeper the calls are."""
 
@@ -88,7 +86,6 @@ def check_text(
     """
     problems = ProblemLog(text, most=_MOST_PROBLEMS_OF_A_CALL if workspace.depth else MOST_PROBLEMS)
     statements = _statements(text, workspace, limits, problems, trusted=trusted)
-    depth = max((statement.expression.depth for statement in statements if statement.expression), default=0)
     rules = SettingRules(limits, options.allow_lookahead, options.qlib_defects)
     scope = Scope(
         workspace,
@@ -99,14 +96,12 @@ def check_text(
         problems=problems,
         source=source,
     )
-    workspace.depth += depth + _LEVELS_OF_A_CALL
     workspace.statements += len(statements)
-    try:
-        if workspace.open_formulas:
-            _check_nesting(workspace, limits, problems, statements)
-        checked = _Checker(scope).run()
-    finally:
-        workspace.depth -= depth + _LEVELS_OF_A_CALL
+    if workspace.depth and workspace.statements > limits.max_nodes:
+        message = f"saved formulas have more than {limits.max_nodes} statements together, the limit"
+        problems.add("TOO_LARGE", message, statements[0].span)
+        problems.fail()
+    checked = _Checker(scope).run()
     if problems:
         problems.fail()
     return checked
@@ -131,19 +126,6 @@ def _statements(
     return statements
 
 
-def _check_nesting(
-    workspace: Workspace, limits: FormulaLimits, problems: ProblemLog, statements: Sequence[Statement]
-) -> None:
-    """Saved formulas share one stack and one budget of work with what calls them."""
-    if workspace.depth > MAX_DEPTH:
-        problems.add("TOO_DEEP", "saved formulas are nested too deeply within one another", statements[0].span)
-    if workspace.statements > limits.max_nodes:
-        message = f"saved formulas have more than {limits.max_nodes} statements together, the limit"
-        problems.add("TOO_LARGE", message, statements[0].span)
-    if problems:
-        problems.fail()
-
-
 class _Checker:
     """One walk over the statements of one text."""
 
@@ -159,7 +141,7 @@ class _Checker:
             if self._problems.full:
                 break
             try:
-                value = None if statement.expression is None else self._expressions.value(statement.expression)
+                value = self._expressions.statement(statement)
             except GraphTooLargeError as error:
                 self._problems.add("TOO_LARGE", str(error), statement.span)
                 break

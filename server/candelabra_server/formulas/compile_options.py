@@ -20,11 +20,12 @@ class CompileOptions:
         allow_lookahead: values may depend on later candles; rows that lack those are NaN.
         qlib_defects: Qlib's operators give the values that Qlib gives, also where those are wrong (`compat=qlib`).
         float32_fields: fields are rounded to 32 bits before anything is computed from them, as Qlib's are.
-        open_parameters: a parameter that is NaN may be anything yet: the formula is only checked.
+        draft: the formula is only checked, for any job: a parameter that is NaN may be anything yet, and the warm-up
+            as long as it is.
     """
 
     timeframe: str = DEFAULT_TIMEFRAME
     allow_lookahead: bool = False
     qlib_defects: bool = False
     float32_fields: bool = False
-    open_parameters: bool = False
+    draft: bool = False

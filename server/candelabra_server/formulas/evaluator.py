@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from candelabra_server.domain.candles import Candles, FloatColumn
+from candelabra_server.domain.candles import Candles, FloatColumn, MicrosColumn
 from candelabra_server.errors import Reason, SymbolFailure
 from candelabra_server.formulas.graph import OWN, Node, Source
-from candelabra_server.formulas.kernels.resampling import closed_rows, longer_candles, reduce_periods, take_rows
+from candelabra_server.formulas.kernels.resampling import (
+    close_times,
+    closed_rows,
+    longer_candles,
+    reduce_periods,
+    take_rows,
+)
 from candelabra_server.formulas.operations import ALIGN, CONSTANT, FIELD, REDUCE
 from candelabra_server.formulas.planner import Plan, Step
 
@@ -42,6 +48,7 @@ class Evaluation:
         self._checkpoint = checkpoint
         self._candles: dict[Source, Candles] = {OWN: candles}
         self._candles |= {Source(symbol, ""): others[symbol] for symbol in plan.other_symbols}
+        self._close_times: dict[Source, MicrosColumn] = {}
         self._closed_rows: dict[tuple[Source, Source], npt.NDArray[np.int64]] = {}
         self._rows = len(candles)
         # What needs the candles themselves, not columns.
@@ -100,13 +107,27 @@ class Evaluation:
         (below,) = node.inputs
         there, here = below.source or OWN, node.source or OWN
         if (there, here) not in self._closed_rows:
-            self._closed_rows[there, here] = closed_rows(
-                self.candles_of(here).open_time_micros,
-                here.timeframe or self._plan.timeframe,
-                self.candles_of(there).open_time_micros,
-                there.timeframe or self._plan.timeframe,
-            )
+            self._closed_rows[there, here] = closed_rows(self._closes(here), self._closes(there))
         return self._closed_rows[there, here]
+
+    def reduced_times(self, node: Node) -> MicrosColumn:
+        """Open times of the candles whose values a reduction takes, which may be those of a constant."""
+        symbol, _, _, _, timeframe = node.settings
+        return self.candles_of(Source(str(symbol), str(timeframe))).open_time_micros
+
+    def _closes(self, source: Source) -> MicrosColumn:
+        """When each candle of a source has closed."""
+        if source not in self._close_times:
+            base = self._candles[Source(source.symbol, "")]
+            self._close_times[source] = close_times(base.open_time_micros, self._plan.timeframe, source.timeframe)
+        return self._close_times[source]
+
+    def _finished(self, source: Source, column: FloatColumn) -> FloatColumn:
+        """The column with NaN for a longer candle that has not closed when the job's last candle has."""
+        closes, own = self._closes(source), self._closes(OWN)
+        if not source.timeframe or not len(closes) or (len(own) and closes[-1] <= own[-1]):
+            return column
+        return np.where(closes <= own[-1], column, np.nan) if len(own) else np.full(len(closes), np.nan)
 
     def _run(self, step: Step, inputs: list[Any]) -> Any:  # noqa: ANN401 - a column, a number or a bundle
         node = step.node
@@ -122,7 +143,8 @@ class Evaluation:
         return node.operation.kernel(*columns, *node.settings)
 
     def _field(self, node: Node, _inputs: list[Any]) -> FloatColumn:
-        return self.candles_of(node.source or OWN).fields[str(node.settings[0])]
+        source = node.source or OWN
+        return self._finished(source, self.candles_of(source).fields[str(node.settings[0])])
 
     def _constant(self, node: Node, _inputs: list[Any]) -> np.float64:
         return np.float64(node.settings[0])
@@ -131,11 +153,11 @@ class Evaluation:
         return take_rows(inputs[0], self.closed_rows(node))
 
     def _reduce(self, node: Node, inputs: list[Any]) -> FloatColumn:
-        _, timeframe, _, reduction = node.settings
-        (below,) = node.inputs
-        open_time_micros = self.candles_of(below.source or OWN).open_time_micros
+        _, timeframe, _, reduction, _ = node.settings
+        open_time_micros = self.reduced_times(node)
         column = np.broadcast_to(inputs[0], len(open_time_micros))
-        return reduce_periods(column, open_time_micros, str(timeframe), str(reduction))
+        values = reduce_periods(column, open_time_micros, str(timeframe), str(reduction))
+        return self._finished(node.source or OWN, values)
 
     def _require_fields(self, source: Source, names: tuple[str, ...]) -> None:
         candles = self._candles[Source(source.symbol, "")]

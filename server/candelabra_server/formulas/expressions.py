@@ -27,10 +27,12 @@ from candelabra_server.formulas.nodes import (
     Postfix,
     Power,
     SavedCall,
+    Statement,
     Text,
     TimeframeSuffix,
     Unary,
 )
+from candelabra_server.formulas.parser import MAX_TOTAL_DEPTH
 from candelabra_server.formulas.problems import Span, quoted
 from candelabra_server.formulas.saved_calls import SavedCallChecker
 from candelabra_server.formulas.scope import Scope
@@ -52,6 +54,8 @@ _COMPARISONS = {
     "!=": ("not_equal", False),
 }
 _HISTORY = SettingParameter(name="history", kind=SettingKind.SHIFT)
+_LEVELS_OF_A_STATEMENT = 4
+"""What a statement adds to the depth of a walk, beside its expression: it may be that of a saved formula."""
 _MOST_SOURCES = 32
 
 
@@ -87,6 +91,22 @@ class ExpressionChecker:
         if self._problems.full:
             return None
         return self._visitors[type(expression)](expression)
+
+    def statement(self, statement: Statement) -> Value:
+        """What a statement's expression is, wherever it is looked at from."""
+        if statement.expression is None:
+            return None
+        workspace = self._scope.workspace
+        levels = statement.expression.depth + _LEVELS_OF_A_STATEMENT
+        if workspace.depth + levels > MAX_TOTAL_DEPTH:
+            message = "names and saved formulas are nested too deeply within one another; name parts of this one"
+            self._problems.add("TOO_DEEP", message, statement.span)
+            return None
+        workspace.depth += levels
+        try:
+            return self.value(statement.expression)
+        finally:
+            workspace.depth -= levels
 
     def field(self, name: str) -> Series:
         """A stored column over the candles at hand."""
@@ -125,7 +145,7 @@ class ExpressionChecker:
     def _name(self, expression: Name) -> Value:
         name, scope = expression.name, self._scope
         if name in scope.defined:
-            return scope.value_of(name, self.value)
+            return scope.value_of(name, self.statement)
         if name in scope.parameters:
             scope.used_parameters.add(name)
             if name in KNOWN_FIELDS or name == NO_VALUE:
@@ -288,6 +308,7 @@ class ExpressionChecker:
             most_candles(self._scope.source.timeframe or self._scope.workspace.timeframe, timeframe)
         except ValueError as error:
             self._problems.add("TIMEFRAME", str(error), suffix.span)
+            self.value(base)  # what is wrong there is told too
             return None
         if timeframe == self._scope.workspace.timeframe:
             timeframe = ""
@@ -303,4 +324,9 @@ class ExpressionChecker:
                     value.function,
                     {name: output for name, output in outputs.items() if isinstance(output, Series | Bundle)},
                 )
-        return value
+            case OtherSymbol():
+                message = f'a timeframe stands behind a field: `symbol("{value.symbol}").close@1w`'
+                self._problems.add("NO_SERIES", message, span)
+            case TextValue():
+                self._problems.add("TEXT_HERE", "a text has no values over other candles", span)
+        return None

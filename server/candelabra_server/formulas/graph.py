@@ -23,7 +23,7 @@ from candelabra_server.formulas.operations import (
     Setting,
 )
 
-__all__ = ["OWN", "Graph", "GraphTooLargeError", "Node", "Source"]
+__all__ = ["OWN", "Graph", "GraphTooLargeError", "Node", "Source", "other_symbol_need"]
 
 
 class Source(NamedTuple):
@@ -81,6 +81,8 @@ class Graph:
 
     def __init__(self, limits: FormulaLimits, timeframe: str) -> None:
         """Makes an empty graph for candles of a (canonical) timeframe."""
+        self.source = OWN
+        """Whose candles are at hand: what is made of constants alone is over them."""
         self._limits = limits
         self._steps = 0
         self._timeframe = timeframe
@@ -111,19 +113,19 @@ class Graph:
     def align(self, node: Node, source: Source) -> Node:
         """The node's value for every row of another source: that of its last candle that has closed by then.
 
-        Its settings are that source's symbol and timeframe, and how many candles of it one of the node's can cover.
+        Its settings are that source's symbol and timeframe, and how many candles one of the node's can cover: of that
+        timeframe, and of the job's.
         """
-        if node.operation is ALIGN:
-            (node,) = node.inputs  # what has closed by then, without a stop between
         if node.source is None or node.source == source:
             return node
-        return self._intern(ALIGN, (node,), (*source, self._candles_in(source, node.source)), source)
+        covered = (self._candles_in(source, node.source), self._candles_in(OWN, node.source))
+        return self._intern(ALIGN, (node,), (*source, *covered), source)
 
     def resample(self, node: Node, timeframe: str, reduction: str) -> Node:
         """The node's values of the last period that has closed, reduced to one, for every row of its own source."""
-        here = node.source or OWN
+        here = node.source or self.source
         periods = Source(here.symbol, timeframe)
-        settings = (*periods, self._candles_in(here, periods), reduction)
+        settings = (*periods, self._candles_in(here, periods), reduction, here.timeframe)
         return self.align(self._intern(REDUCE, (node,), settings, periods), here)
 
     def output(self, bundle: Node, index: int) -> Node:
@@ -144,7 +146,7 @@ class Graph:
                     return self.constant(operation.kernel(*np.array(values, dtype=np.float64)[:, np.newaxis])[0])
         if operation.commutative:
             inputs = tuple(sorted(inputs, key=lambda node: node.index))
-        source = next((node.source for node in inputs if node.source is not None), OWN)
+        source = next((node.source for node in inputs if node.source is not None), self.source)
         return self._intern(operation, inputs, tuple(settings), source)
 
     def _intern(
@@ -156,7 +158,7 @@ class Graph:
     ) -> Node:
         self.count_step()
         # By representation: 0.0 and -0.0 are different, NaN is itself.
-        key = (operation.name, tuple(node.index for node in inputs), repr(settings))
+        key = (operation.name, tuple(node.index for node in inputs), repr(settings), source)
         if found := self._nodes.get(key):
             return found
         if operation is CONSTANT:
@@ -169,8 +171,10 @@ class Graph:
         is_whole = below == ALL_HISTORY
         if operation is ALIGN:
             # The unfinished candle of the other source, the finished one, and what that one needs.
-            scale = int(settings[2])
-            below, ahead, is_whole = (below + 2) * scale, ahead * scale, is_whole and scale > 0
+            (there,) = inputs
+            is_other = there.source is not None and source is not None and there.source.symbol != source.symbol
+            below = 0 if is_other else (below + 2) * int(settings[2])
+            ahead, is_whole = ahead * int(settings[2]), is_whole and not is_other
         elif operation is REDUCE:
             below, ahead = -(-below // int(settings[2])), -(-ahead // int(settings[2]))
         node = Node(
@@ -180,14 +184,28 @@ class Graph:
             settings=settings,
             source=source,
             warm_up=ALL_HISTORY if is_whole else min(max(0, below + own), ALL_HISTORY),
-            look_ahead=max(0, ahead - min(own, 0)),
+            look_ahead=max(0, ahead - own if operation.name == "shift" else ahead),
             exactness=max((operation.exactness, *(node.exactness for node in inputs))),
         )
         self._nodes[key] = node
         return node
 
     def _candles_in(self, source: Source, longer: Source) -> int:
-        """Most candles of a source in one of a longer timeframe; 0 for another symbol, which is loaded by itself."""
-        if source.symbol != longer.symbol:
-            return 0
+        """Most candles of a source in one of a timeframe that is as long or longer."""
         return most_candles(source.timeframe or self._timeframe, longer.timeframe or self._timeframe)
+
+
+def other_symbol_need(node: Node) -> int:
+    """Candles of another symbol, in the job's timeframe, that an alignment from it needs before the first row.
+
+    0 for all other nodes. Where one other symbol is aligned to another, that one's own warm-up is time that the inner
+    one must cover too: it is then read from its first candle.
+    """
+    if node.operation is not ALIGN or node.source is None:
+        return 0
+    (there,) = node.inputs
+    if there.source is None or there.source.symbol == node.source.symbol:
+        return 0
+    if node.source.symbol != OWN.symbol or there.warm_up == ALL_HISTORY:
+        return ALL_HISTORY
+    return (there.warm_up + 2) * int(node.settings[3])

@@ -23,13 +23,31 @@ from candelabra_server.formulas.graph import OWN, Node
 from candelabra_server.formulas.operations import ALIGN, CONSTANT, FIELD, OUTPUT, REDUCE, MissingCause
 from candelabra_server.formulas.planner import Plan
 
-__all__ = ["missing_counts"]
+__all__ = ["lacks_only_warm_up", "missing_counts"]
 
 _Causes = npt.NDArray[np.int8]
 _CODES: Mapping[MissingCause, int] = {cause: code for code, cause in enumerate(MissingCause, 1)}
 """What stands in a column of causes; 0 where there is a value."""
 _WARM_UP = _CODES[MissingCause.WARM_UP]
 _MISSING_INPUT = _CODES[MissingCause.MISSING_INPUT]
+
+
+_PLAIN = frozenset(
+    {
+        "add", "and", "constant", "equal", "exponential_mean", "field", "highest", "less", "less_equal", "lowest",
+        "macd", "multiply", "negate", "not", "not_equal", "or", "output", "relative_strength", "round_to_float32",
+        "shift", "signal_or_zero", "simple_mean", "standard_deviation", "subtract", "weighted_mean",
+    }
+)  # fmt: skip
+"""Operations that give a value wherever their inputs are numbers and their window is full."""
+
+
+def lacks_only_warm_up(plan: Plan) -> bool:
+    """Whether a NaN can have no other cause than the warm-up, over the job's own candles without gaps."""
+    return plan.look_ahead_candles == 0 and all(
+        step.node.operation.name in _PLAIN and step.node.constant == step.node.constant  # NaN is not itself
+        for step in plan.steps
+    )
 
 
 def missing_counts(plan: Plan, evaluation: Evaluation, first_row: int) -> list[Mapping[MissingCause, int]]:
@@ -75,7 +93,7 @@ def _traced(evaluation: Evaluation, node: Node, inputs: list[Any], below: list[A
         case REDUCE.name:
             causes = np.where(missing, _last_of_period(evaluation, node, below[0]), 0)
         case "shift":
-            causes = _shifted(below[0], int(node.settings[0]))
+            causes = _shifted(np.broadcast_to(below[0], len(value)), int(node.settings[0]))
         case "choose":
             causes = np.where(missing, _chosen(inputs[0], below), 0)
         case _ if operation.elementwise:
@@ -101,7 +119,7 @@ def _chosen(condition: Any, below: Sequence[_Causes]) -> _Causes:  # noqa: ANN40
 
 
 def _shifted(causes: _Causes, candles: int) -> _Causes:
-    rows = len(np.atleast_1d(causes))
+    rows = len(causes)
     shifted = np.full(rows, _WARM_UP, dtype=np.int8)
     if 0 <= candles < rows:
         shifted[candles:] = causes[: rows - candles]
@@ -118,8 +136,7 @@ def _aligned(rows: npt.NDArray[np.int64], causes: _Causes) -> _Causes:
 
 def _last_of_period(evaluation: Evaluation, node: Node, causes: _Causes) -> _Causes:
     """The cause in the last row of every period that has one."""
-    (below,) = node.inputs
-    times = evaluation.candles_of(below.source or OWN).open_time_micros
+    times = evaluation.reduced_times(node)
     starts = period_starts(times, str(node.settings[1]))
     lasts = np.append(np.flatnonzero(starts[1:] != starts[:-1]), len(starts) - 1)
     return np.broadcast_to(causes, len(times))[lasts] if len(times) else np.zeros(0, dtype=np.int8)

@@ -37,10 +37,12 @@ from candelabra_server.formulas.nodes import (
 from candelabra_server.formulas.prescan import StatementText
 from candelabra_server.formulas.problems import ProblemLog, Span, quoted
 
-__all__ = ["MAX_DEPTH", "parse_statement"]
+__all__ = ["MAX_DEPTH", "MAX_TOTAL_DEPTH", "parse_statement"]
 
 MAX_DEPTH = 120
-"""Deepest tree; a walk takes four frames a level, and Python allows a thousand."""
+"""Deepest tree of a statement."""
+MAX_TOTAL_DEPTH = 180
+"""Deepest of all trees that are walked within one another; a level takes four frames, and Python allows a thousand."""
 
 _GRAMMAR = r"""
 start: [NAME ASSIGN] _expression
@@ -263,7 +265,9 @@ def _note(error: UnexpectedInput, source: StatementText, span: Span, problems: P
     wanted = " or ".join([", ".join(expected[:-1]), expected[-1]] if len(expected) > 1 else expected)
     token = error.token
     if token.type == "$END":
-        problems.add("SYNTAX", f"the statement ends too early; expected {wanted}", Span(span.end, span.end + 1))
+        hint = "; a line may break inside brackets" if problems.has_line_after(span.end) else ""
+        message = f"the statement ends too early; expected {wanted}{hint}"
+        problems.add("SYNTAX", message, Span(span.end, span.end + 1))
         return
     hint = _hint(token, accepted, source)
     problems.add(

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from candelabra_server.domain.periods import most_candles
 from candelabra_server.formulas.checker import Output
-from candelabra_server.formulas.graph import OWN, Node, Source
-from candelabra_server.formulas.operations import ALIGN, ALL_HISTORY, FIELD
+from candelabra_server.formulas.graph import Node, Source, other_symbol_need
+from candelabra_server.formulas.operations import FIELD
 
 __all__ = ["Plan", "Step", "make_plan"]
 
@@ -76,7 +75,7 @@ def make_plan(outputs: Sequence[Output], timeframe: str) -> Plan:
         warm_up_candles=max((node.warm_up for node in wanted), default=0),
         look_ahead_candles=max((node.look_ahead for node in wanted), default=0),
         fields=_fields(nodes),
-        other_symbols=_other_symbols(nodes, timeframe),
+        other_symbols=_other_symbols(nodes),
     )
 
 
@@ -88,24 +87,13 @@ def _fields(nodes: Sequence[Node]) -> Mapping[Source, tuple[str, ...]]:
     return MappingProxyType({source: tuple(sorted(names[source])) for source in sorted(names)})
 
 
-def _other_symbols(nodes: Sequence[Node], timeframe: str) -> Mapping[str, int]:
-    """What an alignment from another symbol needs of it before the first candle of the job's own.
-
-    Where one other symbol is aligned to another, that one's own warm-up is time that the inner one must cover too:
-    it is then read from its first candle.
-    """
+def _other_symbols(nodes: Sequence[Node]) -> Mapping[str, int]:
+    """What is needed of each other symbol before the first candle of the job's own."""
     needs: dict[str, int] = {}
     for node in nodes:
-        if node.operation is not ALIGN or node.source is None:
-            continue
-        (below,) = node.inputs
-        if below.source is None or below.source.symbol == node.source.symbol:
-            continue
-        symbol, longer = below.source
-        need = (below.warm_up + 2) * most_candles(timeframe, longer) if longer else below.warm_up + 1
-        if node.source.symbol != OWN.symbol:
-            need = ALL_HISTORY
-        needs[symbol] = min(max(needs.get(symbol, 0), need), ALL_HISTORY)
+        need = other_symbol_need(node)
+        if need and (source := node.inputs[0].source) is not None:
+            needs[source.symbol] = max(needs.get(source.symbol, 0), need)
     return MappingProxyType(needs)
 
 

@@ -101,6 +101,10 @@ class ProblemLog:
         """The line of a character, counted from 1."""
         return self._text.count("\n", 0, offset) + 1
 
+    def has_line_after(self, offset: int) -> bool:
+        """Whether more text follows on a later line."""
+        return "\n" in self._text[offset:].rstrip()
+
     def fail(self) -> NoReturn:
         """Raises everything found, in order of position.
 

@@ -9,6 +9,7 @@ from typing import Any
 from candelabra_server.errors import FormulaError, FormulaNotFoundError
 from candelabra_server.formulas.call_checker import CallChecker
 from candelabra_server.formulas.catalogue import SettingKind, SettingParameter
+from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.nodes import Argument, SavedCall
 from candelabra_server.formulas.problems import Span, quoted
 from candelabra_server.formulas.saved import SavedFormula
@@ -42,15 +43,22 @@ class SavedCallChecker:
         if parameters is None:
             return None
         constants = tuple(sorted((name, repr(value)) for name, value in parameters.items()))
-        key = (formula.id, formula.version, constants, self._scope.source)
+        options = replace(
+            self._scope.options,
+            qlib_defects=self._scope.options.qlib_defects or formula.qlib_defects,
+            float32_fields=self._scope.options.float32_fields or formula.float32_fields,
+        )
+        key = (formula.id, formula.version, constants, options, self._scope.source)
         if key not in workspace.finished:
-            value = self._resolve(formula, call, parameters)
+            value = self._resolve(formula, call, parameters, options)
             if value is None:
                 return None
             workspace.finished[key] = value
         return workspace.finished[key]
 
-    def _resolve(self, formula: SavedFormula, call: SavedCall, parameters: Mapping[str, float]) -> Any:  # noqa: ANN401 - a Value
+    def _resolve(
+        self, formula: SavedFormula, call: SavedCall, parameters: Mapping[str, float], options: CompileOptions
+    ) -> Series | Bundle | None:
         workspace = self._scope.workspace
         if formula.id in workspace.open_formulas:
             chain = " → ".join(f"`{identifier}`" for identifier in (*workspace.open_formulas, formula.id))
@@ -66,11 +74,7 @@ class SavedCallChecker:
                 formula.expression,
                 workspace=workspace,
                 parameters=parameters,
-                options=replace(
-                    self._scope.options,
-                    qlib_defects=formula.qlib_defects,
-                    float32_fields=formula.float32_fields,
-                ),
+                options=options,
                 limits=self._scope.rules.limits,
                 source=self._scope.source,
                 trusted=formula.built_in,

@@ -32,8 +32,8 @@ __all__ = ["Library", "SavedKey", "Scope", "Workspace", "names_in", "parts_of"]
 
 Library = Callable[[str], SavedFormula]
 """The saved formula of a reference such as `trend` or `trend@3`; raises FormulaNotFoundError."""
-SavedKey = tuple[str, int, tuple[tuple[str, str], ...], Source]
-"""A saved formula at a version, with its parameters, over candles of a source."""
+SavedKey = tuple[str, int, tuple[tuple[str, str], ...], CompileOptions, Source]
+"""A saved formula at a version, with its parameters and options, over candles of a source."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Workspace:
         graph: where everything becomes nodes.
         timeframe: of the job, canonical.
         library: finds saved formulas.
-        depth: levels of expressions around the text that is being checked; walks of all of them share one stack.
+        depth: levels of all expressions that are being walked within one another; they share one stack.
         open_formulas: saved formulas that are being checked, outermost first.
         finished: what saved formulas turned out to be.
         sources: every source that anything is evaluated over.
@@ -102,11 +102,12 @@ class Scope:
     @contextmanager
     def over(self, source: Source) -> Iterator[None]:
         """Everything inside is over candles of another source."""
-        outer, self.source = self.source, source
+        outer, graph = self.source, self.workspace.graph
+        self.source = graph.source = source
         try:
             yield
         finally:
-            self.source = outer
+            self.source = graph.source = outer
 
     def define(self, statement: Statement, name: str, value: Value) -> None:
         """Makes a name known that was not, with its value over the text's own source."""
@@ -115,7 +116,7 @@ class Scope:
         if value is None:
             self._wrong.add(name)
 
-    def value_of(self, name: str, evaluate: Callable[[Expression], Value]) -> Value:
+    def value_of(self, name: str, evaluate: Callable[[Statement], Value]) -> Value:
         """The value of a defined name over the present source.
 
         Over a source for which it was not evaluated yet, so is all that it is made of, first to last: no chain of
@@ -127,9 +128,7 @@ class Scope:
             needed = self._needed(name)
             for earlier, statement in self.defined.items():
                 if earlier in needed and (earlier, self.source) not in self._values:
-                    self._values[earlier, self.source] = (
-                        None if statement.expression is None else evaluate(statement.expression)
-                    )
+                    self._values[earlier, self.source] = evaluate(statement)
         return self._values[name, self.source]
 
     def _needed(self, name: str) -> set[str]:

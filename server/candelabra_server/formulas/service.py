@@ -31,7 +31,7 @@ from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.evaluator import Evaluation
 from candelabra_server.formulas.graph import Graph
 from candelabra_server.formulas.limits import FormulaLimits
-from candelabra_server.formulas.missing_values import missing_counts
+from candelabra_server.formulas.missing_values import lacks_only_warm_up, missing_counts
 from candelabra_server.formulas.nodes import ColumnKind
 from candelabra_server.formulas.operations import MissingCause
 from candelabra_server.formulas.planner import Plan, make_plan
@@ -46,6 +46,8 @@ __all__ = ["ColumnKind", "CompiledFormula", "FormulaService", "MissingCause", "O
 _CACHED_FORMULAS = 256
 _CACHED_STEPS = 131_072
 """Of all plans together, about 600 bytes each: 256 formulas at the limit of operations would take half a gigabyte."""
+_SHORTEST_TIMEFRAME = "1s"
+"""Every longer one consists of whole candles of it."""
 _DEFAULT_OPTIONS = CompileOptions()
 
 
@@ -68,6 +70,7 @@ class CompiledFormula:
         saved_formulas: those that it is or calls, by the reference under which they were found.
         warnings: what its author should know, one sentence each.
         plan: what is computed.
+        lacks_only_warm_up: over candles without gaps, only rows before which there are too few have no value.
     """
 
     columns: tuple[OutputColumn, ...]
@@ -76,6 +79,7 @@ class CompiledFormula:
     saved_formulas: Mapping[str, SavedFormula]
     warnings: tuple[str, ...]
     plan: Plan = field(repr=False)
+    lacks_only_warm_up: bool = field(repr=False)
 
     @property
     def warm_up_candles(self) -> int:
@@ -110,33 +114,41 @@ class CompiledFormula:
         """
         return Evaluation(self.plan, candles, others or {}, checkpoint).columns()
 
+    def fields_of(self, symbol: str) -> tuple[str, ...]:
+        """The fields of another symbol that it reads, sorted."""
+        return tuple(
+            sorted({name for source, names in self.plan.fields.items() if source.symbol == symbol for name in names})
+        )
+
     def missing_counts(
-        self, columns: Sequence[FloatColumn], candles: Candles, *, others: Mapping[str, Candles] | None = None
+        self,
+        columns: Sequence[FloatColumn],
+        candles: Candles,
+        *,
+        others: Mapping[str, Candles] | None = None,
+        checkpoint: Callable[[], None] | None = None,
     ) -> list[Mapping[MissingCause, int]]:
         """How many rows of the range have no value in each column, by cause; nothing where all have one.
+
+        What has NaN is run again, up to the last row that has one, to see where each began. Where nothing but
+        the warm-up can be the cause, it is not.
 
         Args:
             columns: what `evaluate` gave for the same candles.
             candles: as they were given to `evaluate`.
             others: likewise.
+            checkpoint: likewise.
         """
         first = candles.warm_up
-        warm_ups = [self.plan.steps[number].node.warm_up for number in self.plan.outputs]
-        if self._fields_are_whole(candles, others or {}):
-            short = [
-                _missing_warm_up(column, first, warm_up) for column, warm_up in zip(columns, warm_ups, strict=True)
-            ]
-            if None not in short:
-                return [{MissingCause.WARM_UP: count} if count else {} for count in short]
-        return missing_counts(self.plan, Evaluation(self.plan, candles, others or {}), first)
-
-    def _fields_are_whole(self, candles: Candles, others: Mapping[str, Candles]) -> bool:
-        """Whether no stored value that is read is missing."""
-        return not any(
-            np.isnan((others[source.symbol] if source.symbol else candles).fields[name]).any()
-            for source, names in self.plan.fields.items()
-            for name in names
-        )
+        counts = [int(np.count_nonzero(np.isnan(column[first:]))) for column in columns]
+        if not any(counts):
+            return [{} for _ in counts]
+        if self.lacks_only_warm_up and all(np.isfinite(candles.fields[name]).all() for name in self.fields_of("")):
+            return [{MissingCause.WARM_UP: count} if count else {} for count in counts]
+        last = max(int(np.flatnonzero(np.isnan(column))[-1]) for column in columns if np.isnan(column).any())
+        rows = len(candles) if self.plan.look_ahead_candles else last + 1
+        evaluation = Evaluation(self.plan, candles.first(rows), others or {}, checkpoint)
+        return missing_counts(self.plan, evaluation, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +257,9 @@ class FormulaService:
         return replace(compiled, saved_formulas={reference: formula, **compiled.saved_formulas})
 
     def check_saved(self, draft: SavedFormula) -> None:
-        """Checks the text of a formula that is to be saved. A parameter without a default may be anything yet.
+        """Checks the text of a formula that is to be saved, for any job that could run it.
+
+        A parameter without a default may be anything yet, the timeframe any, and later candles may be looked at.
 
         Raises:
             FormulaError: the text is wrong, or calls itself through other saved formulas.
@@ -255,7 +269,11 @@ class FormulaService:
             for parameter in draft.parameters
         }
         options = CompileOptions(
-            qlib_defects=draft.qlib_defects, float32_fields=draft.float32_fields, open_parameters=True
+            timeframe=_SHORTEST_TIMEFRAME,
+            allow_lookahead=True,
+            qlib_defects=draft.qlib_defects,
+            float32_fields=draft.float32_fields,
+            draft=True,
         )
         workspace = Workspace(
             graph=Graph(self._limits, options.timeframe),
@@ -379,14 +397,8 @@ def _planned(
         saved_formulas={reference: formula for reference, formula in found.items() if formula is not None},
         warnings=warnings,
         plan=plan,
+        lacks_only_warm_up=lacks_only_warm_up(plan),
     )
-
-
-def _missing_warm_up(column: FloatColumn, first: int, warm_up: int) -> int | None:
-    """How many rows of the range have no value, where that is because its first ones lack warm-up; else None."""
-    missing = np.isnan(column[first:])
-    count = int(np.count_nonzero(missing))
-    return count if not count or (first + count <= warm_up and missing[:count].all()) else None
 
 
 def _found(library: Library, reference: str) -> SavedFormula | None:

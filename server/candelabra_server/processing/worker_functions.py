@@ -24,6 +24,8 @@ from functools import partial
 from multiprocessing import connection
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from candelabra.v1 import ColumnKind, NanReasons, Precision, ProcessingResult, ResultInfo
 from candelabra.worker.v1 import ChunkTask, SymbolTask
 from candelabra_server.candles.factory import create_candle_repository
@@ -296,22 +298,23 @@ class _SymbolWork:
         if self.formula is None or not self.formula.other_symbols:
             return {}
         first, last = (int(candles.open_time_micros[row]) for row in (0, -1))
-        others = {}
-        for symbol, warm_up in self.formula.other_symbols.items():
-            load = partial(
-                self.environment.candle_repo.load,
-                symbol,
-                self.timeframe,
-                warm_up_candles=warm_up,
-                snapshot_id=self.snapshot_id,
-            )
+        return {
+            symbol: self._load_other(symbol, warm_up, first, last)
+            for symbol, warm_up in self.formula.other_symbols.items()
+        }
+
+    def _load_other(self, symbol: str, warm_up: int, first: int, last: int) -> Candles:
+        """What is stored of another symbol up to a time; where that is nothing, candles without rows."""
+        for date_range in (DateRange(first, last), DateRange(end_micros=last)):  # what closed before still counts
             try:
-                others[symbol] = load(DateRange(first, last))
+                return self.environment.candle_repo.load(
+                    symbol, self.timeframe, date_range, warm_up_candles=warm_up, snapshot_id=self.snapshot_id
+                )
             except SymbolFailure as failure:
                 if failure.reason != Reason.NO_CANDLES:
                     raise
-                others[symbol] = load(DateRange(end_micros=last))  # what closed before still counts
-        return others
+        names = self.formula.fields_of(symbol) if self.formula else ()
+        return Candles(symbol, np.empty(0, dtype=np.int64), {name: np.empty(0) for name in names})
 
     def _evaluate(
         self, candles: Candles, others: Mapping[str, Candles], checkpoint: Callable[[], None]
@@ -323,7 +326,7 @@ class _SymbolWork:
             names = [name for name in (*PRICE_FIELDS, *further) if name in candles.fields]
             return [ResultColumn(name, ColumnKind.COLUMN_KIND_NUMBER, candles.fields[name][rows]) for name in names]
         values = self.formula.evaluate(candles, others=others, checkpoint=checkpoint)
-        missing = self.formula.missing_counts(values, candles, others=others)
+        missing = self.formula.missing_counts(values, candles, others=others, checkpoint=checkpoint)
         return [
             ResultColumn(column.name, _KINDS[column.kind], array[rows], _nan_reasons(counts))
             for column, array, counts in zip(self.formula.columns, values, missing, strict=True)

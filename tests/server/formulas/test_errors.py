@@ -283,6 +283,7 @@ def test_names_of_any_length_give_short_messages(service):
         ("close@weekly", "a longer timeframe is written `@1w`"),
         ("P($$roe_q)", "point-in-time columns (`$$name`) are not stored"),
         ("@trend + 1", "as in `@trend(20)`"),
+        ("a = close +\n    open", "a line may break inside brackets"),
     ],
 )
 def test_a_spelling_of_elsewhere_gets_a_hint(service, text, hint):

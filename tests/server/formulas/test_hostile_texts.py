@@ -76,9 +76,7 @@ REFUSED = {
     "hundreds of symbols": ("+".join(f'symbol("s{row}").close' for row in range(700)), "TOO_MANY_SOURCES"),
     "a symbol of thousands of characters": (f'symbol("{"x" * 16_000}").close', "UNKNOWN_CHOICE"),
     "a timeframe of thousands of blanks": (f'TResample(close, "{" " * 16_000}!", "last")', "TIMEFRAME"),
-    "more operations than there may be": (
-        "\n".join(f"a{row}=close*{row}+open*{row}-low*{row}+high*{row}" for row in range(1, 400)), "TOO_LARGE"
-    ),
+    "more operations than there may be": ("a = close\nb = a" + "+a" * 5_000, "TOO_LARGE"),
     "a sum over every timeframe": (
         "a = 1" + "+1" * 7_000 + "\nb = " + "+".join(f"a@{days}d" for days in range(2, 33)), "TOO_LARGE"
     ),

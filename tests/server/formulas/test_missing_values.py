@@ -47,6 +47,11 @@ CASES = {
     "sma(close, 2)@2d": (RISING, {WARM_UP: 3}),
     'TResample($close, "2d", "mean")': (RISING, {WARM_UP: 1}),
     "nan": (RISING, {MISSING: 6}),
+    "(obv(close, close) - obv(close, close)) / 0": (RISING, {ZERO: 6}),
+    "log(0 - streak(close > 0))": (RISING, {DOMAIN: 6}),
+    "if(close < 3, 0 / (close - close), sma(close, 3))": (RISING, {ZERO: 2}),
+    "close + nan": (RISING, {MISSING: 6}),
+    "shift_of_one = sma(5, 3)[1] + close": (RISING, {WARM_UP: 3}),
 }
 
 
@@ -87,3 +92,15 @@ def test_another_symbols_missing_values_are_told_as_such():
     formula = SERVICE.compile('sma(symbol("SPY").close, 2)', parameters={})
     columns = formula.evaluate(given, others={"SPY": other})
     assert formula.missing_counts(columns, given, others={"SPY": other}) == [{WARM_UP: 1, MISSING: 2}]
+
+
+def test_tracing_ends_when_the_evaluation_would():
+    given = candles(close=GAP)
+    formula = SERVICE.compile("sma(close, 2) / close", parameters={})
+    columns = formula.evaluate(given)
+
+    def stop() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        formula.missing_counts(columns, given, checkpoint=stop)

@@ -194,6 +194,20 @@ def test_a_saved_formulas_own_options_hold_in_it_and_nowhere_else(saved, store, 
     assert "round_to_float32" in [step.node.operation.name for step in everywhere.plan.steps]
 
 
+def test_the_options_of_a_job_hold_in_the_formulas_that_it_calls(saved, store, few_candles):
+    store.create(SavedFormula(id="third", expression="close / 3"))
+    options = CompileOptions(float32_fields=True)
+    called = saved.compile("@third()", parameters={}, options=options)
+    assert "round_to_float32" in [step.node.operation.name for step in called.plan.steps]
+    by_id = saved.compile_saved("third", parameters={}, options=options)
+    assert called.evaluate(few_candles)[0].tolist() == by_id.evaluate(few_candles)[0].tolist()
+
+
+def test_formulas_for_any_timeframe_and_labels_can_be_saved(saved):
+    for text in ("close@4h", "sma(close, 20)@1M", "Ref($close, -2) / Ref($close, -1) - 1", "close" + "[1]" * 118):
+        saved.check_saved(SavedFormula(id="new", expression=text))
+
+
 def test_formulas_nested_beyond_reason_are_refused(saved, store):
     for level in range(1, 30):
         store.create(SavedFormula(id=f"level_{level}", expression=f"@level_{level - 1}()" if level > 1 else "close"))

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from candelabra_server.domain.candles import Candles
+from candelabra_server.domain.periods import period_ends
+from candelabra_server.errors import FormulaError
 from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
 
@@ -167,8 +169,11 @@ def test_an_expression_over_another_symbol_is_computed_over_its_own_candles():
 
 
 def test_a_longer_candle_of_another_symbol():
+    """Seen by the own weeks that have closed, which this symbol has from its first on."""
+    own = frame(DAILY)
     weeks = frame(OTHER)["high"].resample("W-MON", label="left", closed="left").max().dropna()
-    expected = closed_before(weeks, weeks.index + pd.Timedelta(days=7), frame(DAILY).index, pd.Timedelta(days=1))
+    expected = closed_before(weeks, weeks.index + pd.Timedelta(days=7), own.index, pd.Timedelta(days=1))
+    expected[own.index + pd.Timedelta(days=1) < pd.Timestamp("2020-01-06")] = np.nan
     np.testing.assert_array_equal(values('symbol("SPY").high@1w', DAILY, others={"SPY": OTHER}), expected)
 
 
@@ -228,10 +233,10 @@ def test_the_warm_up_covers_the_unfinished_the_finished_and_the_needed_longer_ca
     assert warm_up("sma(close, 20)@1d", "1h").warm_up_candles == (19 + 2) * 24
     assert warm_up("close@1M", "1d").warm_up_candles == 2 * 31
     assert warm_up("sma(close@1w, 20)").warm_up_candles == 19 + 2 * 7
-    assert dict(warm_up('sma(symbol("SPY").close, 20)').other_symbols) == {"SPY": 1}
-    assert dict(warm_up("ChangeInstrument('SPY', sma($close, 20))").other_symbols) == {"SPY": 20}
+    assert dict(warm_up('sma(symbol("SPY").close, 20)').other_symbols) == {"SPY": 2}
+    assert dict(warm_up("ChangeInstrument('SPY', sma($close, 20))").other_symbols) == {"SPY": 21}
     assert dict(warm_up("ChangeInstrument('SPY', sma($close, 20))@1w").other_symbols) == {"SPY": 21 * 7}
-    assert warm_up("close@2w@1w").warm_up_candles == 2 * 14
+    assert warm_up("close@2w@1w").warm_up_candles == (2 * 2 + 2) * 7
 
 
 def test_fields_of_other_sources_are_told_apart():
@@ -248,3 +253,87 @@ def test_fields_are_rounded_to_32_bits_where_the_job_says_so():
     rounded = DAILY.fields["close"].astype(np.float32).astype(np.float64)
     np.testing.assert_array_equal(formula.evaluate(DAILY)[0], rounded * 2)
     assert (rounded != DAILY.fields["close"]).any()
+
+
+def shifted_candles(symbol: str, first: str, frequency: str, rows: int, seed: int) -> Candles:
+    return made(symbol, pd.date_range(first, periods=rows, freq=frequency), seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "timeframe", "longer"),
+    [
+        (("2021-03-01 00:00", "h"), ("2021-02-20 00:45", "h"), "1h", "4h"),
+        (("2021-03-01", "D"), ("2021-01-01 14:30", "D"), "1d", "1M"),
+        (("2021-03-01", "D"), ("2021-01-01 14:30", "D"), "1d", "1w"),
+        (("2021-03-01 23:00", "D"), ("2021-01-01", "D"), "1d", "1w"),
+        (("2021-03-31", "ME"), ("2020-01-01", "MS"), "1M", "3M"),
+        (("2021-03-01", "MS"), ("2020-01-31", "ME"), "1M", "3M"),
+    ],
+)
+def test_a_candle_that_closes_later_is_never_seen_whenever_others_open(own, other, timeframe, longer):
+    mine = shifted_candles("OWN", own[0], own[1], 60, 1)
+    spy = shifted_candles("SPY", other[0], other[1], 400, 2)
+    text = f'a = symbol("SPY").close@{longer}; b = symbol("SPY").high; c = close@{longer}'
+    formula = SERVICE.compile(text, parameters={}, options=CompileOptions(timeframe=timeframe))
+    whole = formula.evaluate(mine, others={"SPY": spy})
+    for row in range(len(mine)):
+        closes = period_ends(mine.open_time_micros[row : row + 1], timeframe)
+        known = cut(spy, 0, int((period_ends(spy.open_time_micros, timeframe) <= closes).sum()))
+        part = formula.evaluate(cut(mine, 0, row + 1), others={"SPY": known})
+        for column, expected in zip(part, whole, strict=True):
+            np.testing.assert_array_equal(column[row], expected[row])
+
+
+def test_constants_are_over_the_candles_at_hand():
+    assert values("streak(close > 0 and 1 > 0)@1w - streak(1 > 0)@1w", DAILY)[-1] == 0
+    assert values("(close + sma(5, 3))@1w - close@1w", DAILY)[-1] == pytest.approx(5)
+    other = values('ChangeInstrument("SPY", $close + TResample(1, "1w", "count"))', DAILY, others={"SPY": OTHER})
+    alone = values('ChangeInstrument("SPY", $close)', DAILY, others={"SPY": OTHER})
+    assert set((other - alone)[20:].round(9)) <= {2, 3, 4, 5, 6, 7, 1}
+    nested = 'ChangeInstrument("SPY", $close + ChangeInstrument("QQQ", sma(1, 5) + $close * 0))'
+    assert values(nested, DAILY, others={"SPY": OTHER, "QQQ": OTHER})[-1] == pytest.approx(alone[-1] + 1)
+
+
+def test_a_look_ahead_is_reported_in_the_jobs_candles_wherever_it_is():
+    def ahead(text: str) -> int:
+        options = CompileOptions(allow_lookahead=True)
+        return SERVICE.compile(text, parameters={}, options=options).plan.look_ahead_candles
+
+    assert ahead("Ref($close, -3)") == 3
+    assert ahead("Ref(Ref($close, -5), 5)") == 0
+    assert ahead("Ref(Ref($close, -5), 2)") == 3
+    assert ahead("sma(Ref($close, -5), 7)") == 5
+    assert ahead("Ref($close, -1)@1w") == 7
+    assert ahead("ChangeInstrument('SPY', Ref($close, -5))") == 5
+    assert ahead("ChangeInstrument('SPY', Ref($close, -1))@1w") == 7
+
+
+def test_an_unfinished_longer_candle_is_not_shown_as_a_whole_one():
+    days = made("OWN", pd.date_range("2024-01-01", periods=10, freq="D"))  # to a Wednesday
+    options = CompileOptions(allow_lookahead=True)
+    seen = SERVICE.compile("Ref($close, -1)@1w", parameters={}, options=options).evaluate(days)[0]
+    assert np.isnan(seen).all()
+
+
+def test_weeks_are_not_put_together_to_days():
+    for longer in ("7d", "14d", "1M"):
+        with pytest.raises(FormulaError, match="does not consist of whole candles"):
+            SERVICE.compile(f"close@{longer}", parameters={}, options=CompileOptions(timeframe="1w"))
+
+
+def test_a_timeframe_stands_behind_a_field_of_another_symbol():
+    with pytest.raises(FormulaError, match=r'stands behind a field: `symbol\("SPY"\).close@1w`'):
+        SERVICE.compile('symbol("SPY")@1w.close', parameters={})
+
+
+def test_the_warm_up_of_another_symbol_has_a_limit_too():
+    with pytest.raises(FormulaError, match=r"needs .* candles of warm-up; the limit is 1000000"):
+        SERVICE.compile(
+            "ChangeInstrument('SPY', sma(close, 100000))@1M", parameters={}, options=CompileOptions(timeframe="1m")
+        )
+
+
+def test_what_a_mistake_of_a_longer_expression_is_is_told_beside_that_of_its_timeframe():
+    with pytest.raises(FormulaError) as caught:
+        SERVICE.compile("smaa(close, 5)@1x", parameters={})
+    assert [problem.code for problem in caught.value.problems] == ["UNKNOWN_FUNCTION", "TIMEFRAME"]

@@ -187,6 +187,18 @@ def test_a_transaction_that_was_not_committed_is_not_there(store, folder):
     assert store.get("trend@1") == store.get("trend")
 
 
+def test_nobody_else_writes_between_what_a_change_reads_and_what_it_writes(store, folder):
+    store.create(draft())
+
+    def change(connection):
+        with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None, timeout=0)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("DELETE FROM live")
+        return connection.execute("SELECT count(*) FROM live").fetchone()
+
+    assert StoreFile(folder).write(change) == (1,)
+
+
 def test_readers_see_the_state_before_while_another_writes(store, folder):
     saved = store.create(draft())
     with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as other:

@@ -120,6 +120,16 @@ def test_a_symbol_that_the_formula_looks_at_must_be_stored():
     assert [violation.reason for violation in caught.value.violations] == [Reason.UNKNOWN_SYMBOL]
 
 
+@pytest.mark.parametrize(("end", "rows"), [("2020-01-20", 20), ("2020-03-10", 70)])
+def test_another_symbol_that_begins_later_has_no_values_until_then(end, rows):
+    request = job("A", 'symbol("BEGINS-LATER").close', end=end)
+    (result,) = run(request, "A", "BEGINS-LATER", service=FormulaService())
+    expected = candles_of("BEGINS-LATER", rows).fields["close"].copy()
+    expected[:50] = np.nan
+    np.testing.assert_array_equal(values_of(result), expected)
+    assert result.info.columns[0].nan_reasons.warm_up == min(50, rows)
+
+
 def test_longer_timeframes_follow_the_jobs_own():
     (result,) = run(job("A", "sma(close, 2)@1w", start="2020-03-02"), "A", service=FormulaService())
     assert result.info.warm_up_candles_used == (1 + 2) * 7

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from candelabra_server.domain.candles import Candles, FloatColumn, MicrosColumn
 from candelabra_server.domain.periods import period_ends, period_starts
 
-__all__ = ["REDUCTIONS", "closed_rows", "longer_candles", "reduce_periods", "take_rows"]
+__all__ = ["REDUCTIONS", "close_times", "closed_rows", "longer_candles", "reduce_periods", "take_rows"]
 
 _Rows = npt.NDArray[np.int64]
 _PRICE_REDUCTIONS = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
@@ -41,12 +41,27 @@ def reduce_periods(column: FloatColumn, open_time_micros: MicrosColumn, timefram
     return REDUCTIONS[reduction](column, _first_rows(period_starts(open_time_micros, timeframe)))
 
 
-def closed_rows(
-    open_time_micros: MicrosColumn, timeframe: str, other_open_time_micros: MicrosColumn, other_timeframe: str
-) -> _Rows:
+def close_times(open_time_micros: MicrosColumn, timeframe: str, longer: str) -> MicrosColumn:
+    """When each candle has closed, UTC microseconds.
+
+    Args:
+        open_time_micros: of candles of `timeframe`.
+        timeframe: canonical.
+        longer: the timeframe whose candles are asked for; empty for the given ones. A longer candle has closed when
+            the last shorter one that its period can hold has: where those open a while after the start of their own
+            periods, that long after the end of its own. So it is never told from a candle that is still to come.
+    """
+    if not longer:
+        return period_ends(open_time_micros, timeframe)
+    starts = period_starts(open_time_micros, longer)
+    firsts = _first_rows(starts)
+    lasts = open_time_micros[np.append(firsts[1:], len(starts))[: len(firsts)] - 1]
+    closes: MicrosColumn = period_ends(starts[firsts], longer) + (lasts - period_starts(lasts, timeframe))
+    return closes
+
+
+def closed_rows(closes: MicrosColumn, other_closes: MicrosColumn) -> _Rows:
     """For every candle the row of the last other candle that has closed when it closes; -1 where there is none."""
-    closes = period_ends(open_time_micros, timeframe)
-    other_closes = period_ends(other_open_time_micros, other_timeframe)
     return np.searchsorted(other_closes, closes, side="right").astype(np.int64) - 1
 
 
@@ -98,7 +113,8 @@ def _deviation(column: FloatColumn, firsts: _Rows) -> FloatColumn:
     """The sample's standard deviation (divisor: count less one)."""
     lengths = np.diff(np.append(firsts, len(column)))
     counts = _count(column, firsts)
-    apart = column - np.repeat(_mean(column, firsts), lengths)
+    apart = column - np.repeat(_first(column, firsts), lengths)  # equal values are then 0 apart, exactly
+    apart -= np.repeat(_mean(apart, firsts), lengths)
     squares = _summed(np.where(np.isnan(apart), 0.0, apart * apart), firsts)
     return np.sqrt(squares / np.where(counts > 1, counts - 1, np.nan))
 

@@ -48,7 +48,7 @@ def commodity_channel_index(high: FloatColumn, low: FloatColumn, close: FloatCol
     _, total = fold_windows((typical, np.zeros(len(typical))), window, _merge_total)
     mean = total / window  # as its distance from the newest value
     deviations = np.zeros(len(typical))
-    for age in range(window):
+    for age in range(min(window, len(typical))):
         deviations[age:] += np.abs(typical[: len(typical) - age] - typical[age:] - mean[age:])
     return np.where(deviations > 0, -mean / (_LAMBERT * deviations / window), deviations)
 

@@ -13,7 +13,8 @@ A function is in one of four classes; one that TA-Lib adds later is in the last 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 from candelabra_server.formulas.kernels.talib_functions import ELEMENTWISE, OWN_ARITHMETIC, talib_kernel
 from candelabra_server.formulas.kernels.talib_metadata import MOVING_AVERAGES, TALIB, TalibFunction, lookback
@@ -193,6 +194,18 @@ _NANOS_PER_WINDOW_ROW = {
     "VHF": 1.3,
 }
 """Functions that go through the whole window for every row; MAVP goes through the column for every period."""
+_NANOS_PER_DOUBLING = {
+    "BETA": 35.0,
+    "CORREL": 35.0,
+    "LINEARREG": 12.0,
+    "LINEARREG_ANGLE": 13.0,
+    "LINEARREG_INTERCEPT": 12.0,
+    "LINEARREG_SLOPE": 12.0,
+    "TSF": 12.0,
+    "VAR": 12.0,
+    "VWMA": 8.0,
+}
+"""Functions whose windows are folded."""
 
 
 def talib_operation_name(name: str) -> str:
@@ -232,10 +245,15 @@ def _warm_up(name: str) -> Callable[..., int]:
 
 
 def _nanos(name: str) -> Callable[..., float]:
-    per_row = _NANOS_PER_WINDOW_ROW.get(name)
-    if per_row is None:
-        return _constant_nanos(_SLOW_NANOS.get(name, _NANOS))
-    return lambda *settings: _NANOS + per_row * max(value for value in settings if isinstance(value, int))
+    if per_row := _NANOS_PER_WINDOW_ROW.get(name):
+        return lambda *settings: _NANOS + per_row * _longest(settings)
+    if per_doubling := _NANOS_PER_DOUBLING.get(name):
+        return lambda *settings: _NANOS + per_doubling * math.log2(1 + _longest(settings))
+    return _constant_nanos(_SLOW_NANOS.get(name, _NANOS))
+
+
+def _longest(settings: Sequence[float | str]) -> int:
+    return max(value for value in settings if isinstance(value, int))
 
 
 def _constant_nanos(nanos: float) -> Callable[..., float]:
