@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 import grpc.aio
 
+from candelabra import v1
 from candelabra.v1 import ProcessingJob
-from candelabra_client import _exchange
+from candelabra_client import _exchange, _formulas
 from candelabra_client._base_client import BaseClient
-from candelabra_client._exchange import PROCESS_METHOD, Exchange
+from candelabra_client._exchange import PROCESS_METHOD, Exchange, listed_formulas
 from candelabra_client._health import HealthStatus
 from candelabra_client._job import AsyncJob
+from candelabra_client._request import CompatName, JobArguments, build_formula
 from candelabra_client._run import JobRun
 from candelabra_client._server import ServerInfo, StoredSymbol
 from candelabra_client._status import mapped_errors
@@ -58,6 +60,54 @@ class AsyncClient(BaseClient[AsyncJob, grpc.aio.Channel]):
     ) -> list[StoredSymbol]:
         """Returns what the server stores; see `Client.list_symbols`."""
         return await self._finish(_exchange.stored_symbols(symbols, timeframe=timeframe))
+
+    async def explain(self, symbols: str | Iterable[str], **job: Unpack[JobArguments]) -> v1.ExplainJobResponse:
+        """Returns what a job would do; see `Client.explain`."""
+        return await self._finish(_formulas.explained(symbols, job))
+
+    async def check_formula(
+        self,
+        formula: str | None = None,
+        *,
+        formula_id: str | None = None,
+        parameters: Mapping[str, float] | None = None,
+        timeframe: str = "",
+        allow_lookahead: bool = False,
+        compat: CompatName | None = None,
+        float32_fields: bool = False,
+    ) -> v1.CheckFormulaResponse:
+        """Returns what a formula gives and needs, or every mistake in it; see `Client.check_formula`."""
+        request = _formulas.check_request(
+            build_formula(formula, formula_id=formula_id, compat=compat, float32_fields=float32_fields),
+            parameters=parameters,
+            timeframe=timeframe,
+            allow_lookahead=allow_lookahead,
+        )
+        return await self._finish(_formulas.checked(request))
+
+    async def functions(self, pattern: str = "", *, family: str = "") -> list[v1.FunctionDescription]:
+        """Returns the functions of the language; see `Client.functions`."""
+        return await self._finish(_formulas.functions(pattern, family))
+
+    async def create_formula(self, formula: v1.SavedFormula) -> v1.SavedFormula:
+        """Returns a new formula as it was saved; see `Client.create_formula`."""
+        return await self._finish(_formulas.created(formula))
+
+    async def get_formula(self, formula_id: str) -> v1.SavedFormula:
+        """Returns a formula; see `Client.get_formula`."""
+        return await self._finish(_formulas.got(formula_id))
+
+    async def list_formulas(self, pattern: str = "") -> list[v1.SavedFormula]:
+        """Returns the newest versions of all formulas; see `Client.list_formulas`."""
+        return await self._finish(listed_formulas(pattern))
+
+    async def update_formula(self, formula: v1.SavedFormula) -> v1.SavedFormula:
+        """Returns a new version as it was saved; see `Client.update_formula`."""
+        return await self._finish(_formulas.updated(formula))
+
+    async def delete_formula(self, formula_id: str, *, etag: str = "") -> None:
+        """Removes a formula's name; see `Client.delete_formula`."""
+        await self._finish(_formulas.deleted(formula_id, etag))
 
     async def server_info(self) -> ServerInfo:
         """Returns the server's description of itself; raises CallError."""

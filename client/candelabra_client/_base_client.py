@@ -19,7 +19,7 @@ from candelabra_client._connection import (
 )
 from candelabra_client._exceptions import ClientClosed
 from candelabra_client._job import _JobState
-from candelabra_client._request import DateLike, PrecisionName, build_job
+from candelabra_client._request import CompatName, DateLike, PrecisionName, build_job
 from candelabra_client._retry import RetryPolicy
 from candelabra_client._run import JobRun, Progress
 
@@ -78,6 +78,8 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
         formula: str | None = None,
         formula_id: str | None = None,
         parameters: Mapping[str, float] | None = None,
+        compat: CompatName | None = None,
+        float32_fields: bool = False,
         precision: PrecisionName | None = None,
         last_n: int | None = None,
         max_message_bytes: int | None = None,
@@ -97,8 +99,10 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
                 zone is UTC. Default: the first candle.
             end: last open time, included; a date is its whole day in UTC. Default: the last candle.
             formula: what to compute. Default: nothing, the result is the candles themselves.
-            formula_id: a formula saved on the server, in place of `formula`.
+            formula_id: a formula saved on the server or built in, in place of `formula`; `trend@3` pins a version.
             parameters: values of the formula's parameters.
+            compat: `qlib` for Qlib's own values where its operators are wrong. Default: the right ones.
+            float32_fields: rounds fields to 32 bits before anything is computed from them, as Qlib's are.
             precision: `float64` or, for half the bytes, `float32`. Default: `float64`.
             last_n: only the last rows of each symbol. Default: all.
             max_message_bytes: largest message that the server may send; a larger symbol comes in parts.
@@ -121,6 +125,8 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
             formula=formula,
             formula_id=formula_id,
             parameters=parameters,
+            compat=compat,
+            float32_fields=float32_fields,
             precision=precision,
             last_n=last_n,
             max_message_bytes=max_message_bytes,

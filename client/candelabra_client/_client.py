@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
+from candelabra import v1
 from candelabra.v1 import ProcessingJob
-from candelabra_client import _exchange
+from candelabra_client import _exchange, _formulas
 from candelabra_client._base_client import BaseClient
-from candelabra_client._exchange import PROCESS_METHOD, Exchange
+from candelabra_client._exchange import PROCESS_METHOD, Exchange, listed_formulas
 from candelabra_client._health import HealthStatus
 from candelabra_client._job import Job
+from candelabra_client._request import CompatName, JobArguments, build_formula
 from candelabra_client._run import JobRun
 from candelabra_client._server import ServerInfo, StoredSymbol
 from candelabra_client._status import mapped_errors
@@ -69,6 +71,101 @@ class Client(BaseClient[Job, grpc.Channel]):
             CallError: the call did not succeed; InvalidRequest for a timeframe that is not stored.
         """
         return self._finish(_exchange.stored_symbols(symbols, timeframe=timeframe))
+
+    def explain(self, symbols: str | Iterable[str], **job: Unpack[JobArguments]) -> v1.ExplainJobResponse:
+        """Returns what a job would do, or everything that is wrong with it; runs nothing.
+
+        Args:
+            symbols: as for `process`.
+            **job: as for `process`.
+
+        Raises:
+            CallError: the call did not succeed. A job that cannot run is an answer, not an error.
+        """
+        return self._finish(_formulas.explained(symbols, job))
+
+    def check_formula(
+        self,
+        formula: str | None = None,
+        *,
+        formula_id: str | None = None,
+        parameters: Mapping[str, float] | None = None,
+        timeframe: str = "",
+        allow_lookahead: bool = False,
+        compat: CompatName | None = None,
+        float32_fields: bool = False,
+    ) -> v1.CheckFormulaResponse:
+        """Returns what a formula gives and needs, or every mistake in it; runs nothing.
+
+        Args:
+            formula: the text.
+            formula_id: a saved or built-in formula, in place of `formula`.
+            parameters: values of its parameters.
+            timeframe: of the candles that it is meant for. Default: `1d`.
+            allow_lookahead: as for `process`.
+            compat: as for `process`.
+            float32_fields: as for `process`.
+
+        Raises:
+            NotFound: there is no formula of this id.
+            CallError: the call did not succeed. A mistake in the formula is an answer, not an error.
+        """
+        request = _formulas.check_request(
+            build_formula(formula, formula_id=formula_id, compat=compat, float32_fields=float32_fields),
+            parameters=parameters,
+            timeframe=timeframe,
+            allow_lookahead=allow_lookahead,
+        )
+        return self._finish(_formulas.checked(request))
+
+    def functions(self, pattern: str = "", *, family: str = "") -> list[v1.FunctionDescription]:
+        """Returns the functions of the language.
+
+        Args:
+            pattern: only those whose name matches (`*` and `?`), or whose name or summary contains it.
+            family: only those of this family, for example `Qlib`.
+
+        Raises:
+            CallError: the call did not succeed.
+        """
+        return self._finish(_formulas.functions(pattern, family))
+
+    def create_formula(self, formula: v1.SavedFormula) -> v1.SavedFormula:
+        """Saves a new formula and returns it with version and etag.
+
+        Raises:
+            AlreadyExists: the id is in use.
+            InvalidRequest: something is wrong with it; has every violation.
+            CallError: the call did not succeed.
+        """
+        return self._finish(_formulas.created(formula))
+
+    def get_formula(self, formula_id: str) -> v1.SavedFormula:
+        """Returns a formula: the newest version, or the one that `trend@3` pins; raises NotFound, CallError."""
+        return self._finish(_formulas.got(formula_id))
+
+    def list_formulas(self, pattern: str = "") -> list[v1.SavedFormula]:
+        """Returns the newest versions of all formulas whose id matches, built-in ones included, sorted by id.
+
+        Raises:
+            CallError: the call did not succeed.
+        """
+        return self._finish(listed_formulas(pattern))
+
+    def update_formula(self, formula: v1.SavedFormula) -> v1.SavedFormula:
+        """Saves a new version, whole as it is given, and returns it.
+
+        Raises:
+            Aborted: it has an etag, and somebody else has changed the formula since.
+            NotFound: there is no such formula.
+            InvalidRequest: something is wrong with it; has every violation.
+            CallError: the call did not succeed.
+        """
+        return self._finish(_formulas.updated(formula))
+
+    def delete_formula(self, formula_id: str, *, etag: str = "") -> None:
+        """Removes a formula's name; versions that others pin stay readable. Raises as `update_formula` does."""
+        self._finish(_formulas.deleted(formula_id, etag))
 
     def server_info(self) -> ServerInfo:
         """Returns the server's description of itself; raises CallError."""

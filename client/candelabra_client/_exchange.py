@@ -24,7 +24,9 @@ __all__ = [
     "Exchange",
     "UnaryCall",
     "all_stored_symbols",
+    "answered",
     "health",
+    "listed_formulas",
     "server_info",
     "stored_symbols",
 ]
@@ -32,6 +34,8 @@ __all__ = [
 PROCESS_METHOD: Final = "/candelabra.v1.ProcessingService/Process"
 _SERVER_INFO_METHOD: Final = "/candelabra.v1.ProcessingService/GetServerInfo"
 _LIST_SYMBOLS_METHOD: Final = "/candelabra.v1.CandleService/ListSymbols"
+_FORMULA_SERVICE: Final = "/candelabra.v1.FormulaService/"
+_EXPLAIN_METHOD: Final = "/candelabra.v1.ProcessingService/ExplainJob"
 _HEALTH_METHOD: Final = "/grpc.health.v1.Health/Check"
 
 
@@ -100,6 +104,27 @@ def server_info() -> Exchange[ServerInfo]:
         active_jobs=info.active_jobs,
         start_time=_moment(info.start_time_micros),
     )
+
+
+def answered(method: str, request: message.Message, kind: type[_M]) -> Exchange[_M]:
+    """Returns the answer to one call of FormulaService, by its method's name, or of `ExplainJob`."""
+    path = _EXPLAIN_METHOD if method == "ExplainJob" else _FORMULA_SERVICE + method
+    response = yield UnaryCall(path, request.SerializeToString())
+    return _parse(kind, response)
+
+
+def listed_formulas(pattern: str) -> Exchange[list[v1.SavedFormula]]:
+    """Returns the formulas of every page."""
+    found: list[v1.SavedFormula] = []
+    request = v1.ListFormulasRequest(pattern=pattern, page_size=1_000)
+    while True:
+        page = yield from answered("ListFormulas", request, v1.ListFormulasResponse)
+        found.extend(page.formulas)
+        if not page.next_page_token:
+            return found
+        if page.next_page_token == request.page_token:
+            raise ProtocolError("the server's list of formulas does not go on: it sent the same page token twice")
+        request.page_token = page.next_page_token
 
 
 def health(service: str) -> Exchange[HealthStatus]:

@@ -72,10 +72,13 @@ class ColumnInfo:
     Attributes:
         first_valid_row: first row that has a value, counted from 0; None when there is none.
         nan_count: how many rows have no value.
+        nan_reasons: how many of them for which reason: `warm_up`, `missing_input`, `division_by_zero`,
+            `flat_window`, `domain_error`. Empty where all have one, and where there was no formula.
     """
 
     first_valid_row: int | None
     nan_count: int
+    nan_reasons: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,9 @@ class ResultInfo:
             columns=MappingProxyType(
                 {
                     column.name: ColumnInfo(
-                        column.first_valid_row if column.first_valid_row >= 0 else None, column.nan_count
+                        column.first_valid_row if column.first_valid_row >= 0 else None,
+                        column.nan_count,
+                        MappingProxyType({reason.name: count for reason, count in column.nan_reasons.ListFields()}),
                     )
                     for column in info.columns
                 }
