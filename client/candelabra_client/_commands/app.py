@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from candelabra_client._commands import candles, process, server
+from candelabra_client._commands import candles, check, explain, formulas, functions, process, server
 
 __all__ = ["app"]
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 all well, 1 the job or call failed, 2 wrong usage, 3 some symbols failed, 130 interrupted.",
 )
+_formulas = typer.Typer(help="Formulas under a name, kept by the server.", no_args_is_help=True)
 _candles = typer.Typer(help="The candles that the server holds.", no_args_is_help=True)
 
 
@@ -37,7 +38,16 @@ def _main(
 
 
 app.command(no_args_is_help=True)(process.process)
+app.command(no_args_is_help=True)(check.check)
+app.command(no_args_is_help=True)(explain.explain)
+app.command()(functions.functions)
 app.command()(server.health)
 app.command()(server.info)
 app.add_typer(_candles, name="candles")
 _candles.command("list")(candles.list_candles)
+app.add_typer(_formulas, name="formulas")
+_formulas.command("list")(formulas.list_formulas)
+_formulas.command("show")(formulas.show)
+_formulas.command("create", no_args_is_help=True)(formulas.create)
+_formulas.command("update", no_args_is_help=True)(formulas.update)
+_formulas.command("delete", no_args_is_help=True)(formulas.delete)

@@ -24,7 +24,16 @@ from candelabra_client._commands.tables import counted
 from candelabra_client._exceptions import CallError, CandelabraError, Violation
 from candelabra_client._result import SymbolError
 
-__all__ = ["BROKEN_PIPE", "FAILED", "INTERRUPTED", "SYMBOLS_FAILED", "error_console", "exit_statuses", "report_symbols"]
+__all__ = [
+    "BROKEN_PIPE",
+    "FAILED",
+    "INTERRUPTED",
+    "SYMBOLS_FAILED",
+    "error_console",
+    "error_text",
+    "exit_statuses",
+    "report_symbols",
+]
 
 FAILED = 1
 SYMBOLS_FAILED = 3
@@ -74,6 +83,11 @@ def report_error(error: CandelabraError) -> None:
         error_console().print(Text(", ".join(details), style="dim"))
     if error.retry_after is not None:
         error_console().print(f"Try again in {error.retry_after:g} s.")
+
+
+def error_text(description: str, *, field: str = "") -> None:
+    """Prints what is wrong with a formula or a job, its lines of carets in colour."""
+    _print(_described(Violation(field, description)))
 
 
 def report_symbols(errors: Mapping[str, SymbolError], *, total: int, warnings: Iterable[str] = ()) -> None:

@@ -49,8 +49,10 @@ def read_parameters(values: Iterable[str]) -> dict[str, float]:
     return parameters
 
 
-def read_formula(argument: str | None, file: Path | None) -> str | None:
+def read_formula(argument: str | None, file: Path | None, formula_id: str | None = None) -> str | None:
     """Returns the formula from the argument (`-` is standard input) or a file; None when there is none."""
+    if formula_id is not None and (argument is not None or file is not None):
+        raise typer.BadParameter("give the formula or the id of one, not both", param_hint="--id")
     if argument is not None and file is not None:
         raise typer.BadParameter("give the formula as an argument or as a file, not both", param_hint="--formula-file")
     if argument == "-" or (file is not None and str(file) == "-"):

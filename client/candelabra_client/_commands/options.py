@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from candelabra_client._connection import DEFAULT_ADDRESS
 
-__all__ = ["DEFAULT_ADDRESS", "ListFormat", "Output", "Server", "TimeoutSeconds"]
+__all__ = [
+    "DEFAULT_ADDRESS",
+    "AllowLookahead",
+    "Compat",
+    "Float32Fields",
+    "FormulaFile",
+    "FormulaId",
+    "FormulaText",
+    "ListFormat",
+    "Output",
+    "Parameters",
+    "Server",
+    "Symbols",
+    "Timeframe",
+    "TimeoutSeconds",
+]
 
 Server = Annotated[
     str, typer.Option("--server", envvar="CANDELABRA_SERVER", metavar="ADDRESS", help="Where the server listens.")
@@ -17,6 +33,45 @@ Server = Annotated[
 
 TimeoutSeconds = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Give up after this time.")
+]
+
+
+class Compatibility(StrEnum):
+    """Whose values Qlib's operators give where Qlib is wrong."""
+
+    QLIB = "qlib"
+
+
+Symbols = Annotated[
+    list[str],
+    typer.Option(
+        "--symbol",
+        "-s",
+        metavar="SYMBOL",
+        help="A symbol or pattern such as 'AA*'; repeat it, or separate several by commas.",
+    ),
+]
+Timeframe = Annotated[
+    str, typer.Option("--timeframe", "-t", metavar="TIMEFRAME", help="Length of a candle: 1m, 1h, 1d …")
+]
+FormulaText = Annotated[
+    str | None, typer.Argument(metavar="[FORMULA]", help="What to compute; - reads it from standard input.")
+]
+FormulaFile = Annotated[
+    Path | None, typer.Option("--formula-file", "-f", metavar="FILE", help="Reads the formula from a file.")
+]
+FormulaId = Annotated[
+    str | None, typer.Option("--id", metavar="ID", help="A saved or built-in formula: trend, trend@3, qlib/alpha158.")
+]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--param", "-p", metavar="NAME=NUMBER", help="A parameter of the formula.")
+]
+AllowLookahead = Annotated[bool, typer.Option("--allow-lookahead", help="Allow references to later candles.")]
+Compat = Annotated[
+    Compatibility | None, typer.Option(help="Whose values Qlib's operators give where Qlib is wrong.", metavar="qlib")
+]
+Float32Fields = Annotated[
+    bool, typer.Option("--float32-fields", help="Round fields to 32 bits first, as Qlib stores them.")
 ]
 
 

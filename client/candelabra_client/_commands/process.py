@@ -15,7 +15,21 @@ import typer
 from candelabra_client._client import Client
 from candelabra_client._commands import inputs, plotting
 from candelabra_client._commands.exits import SYMBOLS_FAILED, error_console, exit_statuses, report_symbols
-from candelabra_client._commands.options import DEFAULT_ADDRESS, Output, Server, TimeoutSeconds
+from candelabra_client._commands.options import (
+    DEFAULT_ADDRESS,
+    AllowLookahead,
+    Compat,
+    Float32Fields,
+    FormulaFile,
+    FormulaId,
+    FormulaText,
+    Output,
+    Parameters,
+    Server,
+    Symbols,
+    Timeframe,
+    TimeoutSeconds,
+)
 from candelabra_client._commands.output import STREAMED, WRITERS, check_libraries, opened
 from candelabra_client._commands.progress import ProgressBar
 from candelabra_client._result import SymbolError, SymbolResult
@@ -49,34 +63,16 @@ class _Tally:
 
 def process(
     *,
-    symbols: Annotated[
-        list[str],
-        typer.Option(
-            "--symbol",
-            "-s",
-            metavar="SYMBOL",
-            help="A symbol or pattern such as 'AA*'; repeat it, or separate several by commas.",
-        ),
-    ],
-    timeframe: Annotated[
-        str, typer.Option("--timeframe", "-t", metavar="TIMEFRAME", help="Length of a candle: 1m, 1h, 1d …")
-    ],
-    formula: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[FORMULA]", help="What to compute; - reads it from standard input. Default: the candles."
-        ),
-    ] = None,
-    formula_file: Annotated[
-        Path | None, typer.Option("--formula-file", "-f", metavar="FILE", help="Reads the formula from a file.")
-    ] = None,
+    symbols: Symbols,
+    timeframe: Timeframe,
+    formula: FormulaText = None,
+    formula_file: FormulaFile = None,
+    formula_id: FormulaId = None,
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="First open time: 2012-01-31 or 2012-01-31T09:30:00Z.")
     ] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Last open time; a date is its whole day.")] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", metavar="NAME=NUMBER", help="A parameter of the formula.")
-    ] = None,
+    param: Parameters = None,
     last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N rows of each symbol.")] = None,
     output: Annotated[
         Output | None, typer.Option("--output", "-o", help="Format. Default: by the file's name, or table.")
@@ -91,9 +87,9 @@ def process(
     ] = None,
     rows: Annotated[int, typer.Option(metavar="N", min=0, help="Rows of a table to show; 0 for all.")] = 20,
     precision: Annotated[_Precision, typer.Option(help="Width of the values.")] = _Precision.FLOAT64,
-    allow_lookahead: Annotated[
-        bool, typer.Option("--allow-lookahead", help="Allow references to later candles.")
-    ] = False,
+    allow_lookahead: AllowLookahead = False,
+    compat: Compat = None,
+    float32_fields: Float32Fields = False,
     symbol_time_limit: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=0.001, help="Most time to spend on one symbol.")
     ] = None,
@@ -111,7 +107,8 @@ def process(
     """
     chosen = inputs.read_output(output, out)
     names, parameters = inputs.read_symbols(symbols), inputs.read_parameters(param or ())
-    text = inputs.read_formula(formula, formula_file)
+    text = inputs.read_formula(formula, formula_file, formula_id)
+    has_formula = text is not None or formula_id is not None
     target = inputs.read_plot(plot, names, output=output, out=out)
     is_written = target is None or output is not None or out is not None
     width: Literal["float64", "float32"] = "float32" if precision is _Precision.FLOAT32 else "float64"
@@ -122,7 +119,7 @@ def process(
         if target is not None:
             target.check_libraries()
         # Candles of different symbols may have different fields, which a header must know beforehand.
-        is_streamed = chosen in STREAMED and text is not None and target is None
+        is_streamed = chosen in STREAMED and has_formula and target is None
         shares_terminal = is_streamed and out is None and sys.stdout.isatty()
         with Client(server) as client, ProgressBar(error_console(), wanted=progress and not shares_terminal) as bar:
             request = partial(
@@ -140,7 +137,10 @@ def process(
                 job = request(
                     names,
                     formula=text,
+                    formula_id=formula_id,
                     parameters=parameters,
+                    compat=None if compat is None else "qlib",
+                    float32_fields=float32_fields,
                     precision=width,
                     allow_lookahead=allow_lookahead,
                     job_id=job_id,
@@ -154,11 +154,11 @@ def process(
                 else:
                     gathered = job.results() if target is None else JobResults(plotting.few(job), symbols=names)
                     results = list(tally.counting(gathered))
-                    candles = plotting.missing_candles(results, request) if target and text is not None else None
+                    candles = plotting.missing_candles(results, request) if target and has_formula else None
                     bar.stop()
                     tally.errors.update(candles.errors if candles is not None else {})
                     if target is not None:
-                        plotting.draw(results, candles, target=target, formula=text, timeframe=timeframe)
+                        plotting.draw(results, candles, target=target, formula=formula_id or text, timeframe=timeframe)
                     if is_written:
                         with opened(out, chosen) as stream:
                             WRITERS[chosen](results, stream, rows)
