@@ -15,13 +15,14 @@ import talib
 
 from candelabra_server.candles.arrow_store import ArrowCandleRepository
 from candelabra_server.domain.date_range import DateRange
+from candelabra_server.formulas.service import FormulaService
 from support.command import BIN, serving_command
 from support.prices import write_prices
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-RUN, SERVE, PLOT, JOB, MISTAKE, LOOK, COMMAND, OWN, DEVELOP = (
+RUN, SERVE, PLOT, JOB, MISTAKE, LOOK, COMMAND, LANGUAGE, OWN, DEVELOP = (
     text.strip() for language, text in BLOCKS if language == "sh"
 )
 CLIENT_PROGRAM, ENGINE_PROGRAM = (text for language, text in BLOCKS if language == "python")
@@ -149,6 +150,35 @@ def test_the_mistakes_in_a_formula_are_printed_as_shown(folder, address):
     assert lines(output)[: len(lines(MISTAKES_OUTPUT))] == lines(MISTAKES_OUTPUT)
 
 
+def test_the_formulas_give_the_columns_that_are_shown(demo_store):
+    rows = re.findall(r"^\| `(.+)` \| (.+) \|$", README.split("## Formulas")[1].split("```")[0], re.MULTILINE)
+    assert len(rows) == 11
+    service = FormulaService()
+    candles = {
+        symbol: ArrowCandleRepository(demo_store).load(symbol, "1d", DateRange(), warm_up_candles=0, snapshot_id="")
+        for symbol in ("AAPL", "IBM")
+    }
+    for text, shown in rows:
+        parameters = {"fast": 10.0} if "fast)" in text else {}
+        formula = service.compile(text, parameters=parameters)
+        columns = [column.name for column in formula.columns]
+        assert re.findall(r"`([\w.]+)`", shown)[: len(columns)] == columns, text
+        values = formula.evaluate(candles["AAPL"], others={"IBM": candles["IBM"]})
+        assert not any(np.isnan(column[-1]) for column in values), text
+
+
+def test_the_commands_about_formulas_answer(folder, address):
+    output = run(LANGUAGE, folder, CANDELABRA_SERVER=address)
+    assert "✓ no value changes when later candles are added" in output
+    assert "✓ no value depends on where the range starts" in output
+    assert "symbols          100 of 1d candles" in output
+    assert "cdlmorningstar(" in output
+    assert 'bbands(series, period=20, up=2, down=2, matype="sma")' in output
+    assert "dip@1" in output
+    assert "AAPL  3 rows" in output
+    assert "KMID" in output
+
+
 def test_ones_own_candles_are_imported_served_processed_and_drawn_as_shown(tmp_path):
     write_prices(tmp_path)
     socket = f"unix:{tmp_path}/s"
@@ -185,4 +215,4 @@ def test_every_page_that_is_linked_is_there():
 
 def test_every_block_has_its_test():
     assert {language for language, _ in BLOCKS} == {"sh", "python", "text"}
-    assert len(BLOCKS) == 9 + 2 + 6
+    assert len(BLOCKS) == 10 + 2 + 6

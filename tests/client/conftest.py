@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from candelabra_client import AsyncClient, Client, JobResults, RetryPolicy, SymbolResult
+from support.command import serving_command
 
 
 @pytest.fixture
@@ -105,3 +106,10 @@ def user(request: pytest.FixtureRequest, fast_retry: RetryPolicy) -> Callable[..
         return kind(address, {"retry": fast_retry, **options})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def demo_address(demo_store):
+    """A real server over the demo candles."""
+    with serving_command("--store", str(demo_store), "--workers", "2") as server:
+        yield server.address

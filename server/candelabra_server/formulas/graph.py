@@ -208,4 +208,5 @@ def other_symbol_need(node: Node) -> int:
         return 0
     if node.source.symbol != OWN.symbol or there.warm_up == ALL_HISTORY:
         return ALL_HISTORY
-    return (there.warm_up + 2) * int(node.settings[3])
+    # The one that has closed; of longer candles the unfinished one too.
+    return (there.warm_up + (2 if there.source.timeframe else 1)) * int(node.settings[3])

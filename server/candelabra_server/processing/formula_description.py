@@ -24,7 +24,7 @@ from candelabra_server.formulas.service import CompiledFormula
 
 __all__ = ["column_kind", "describe_formula", "problem_messages"]
 
-_SHOWN_SETTINGS = {FIELD.name: slice(1), ALIGN.name: slice(0), REDUCE.name: slice(3, None)}
+_SHOWN_SETTINGS = {FIELD.name: slice(1), ALIGN.name: slice(0), REDUCE.name: slice(3, 4)}
 """The others of these operations follow from whose candles a node's rows are, for which its message has fields."""
 _OPEN_CANDLES = 2
 """Of a longer timeframe, beyond what a value needs: the one that the range starts in, and the last closed one."""

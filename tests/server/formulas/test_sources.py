@@ -233,8 +233,8 @@ def test_the_warm_up_covers_the_unfinished_the_finished_and_the_needed_longer_ca
     assert warm_up("sma(close, 20)@1d", "1h").warm_up_candles == (19 + 2) * 24
     assert warm_up("close@1M", "1d").warm_up_candles == 2 * 31
     assert warm_up("sma(close@1w, 20)").warm_up_candles == 19 + 2 * 7
-    assert dict(warm_up('sma(symbol("SPY").close, 20)').other_symbols) == {"SPY": 2}
-    assert dict(warm_up("ChangeInstrument('SPY', sma($close, 20))").other_symbols) == {"SPY": 21}
+    assert dict(warm_up('sma(symbol("SPY").close, 20)').other_symbols) == {"SPY": 1}
+    assert dict(warm_up("ChangeInstrument('SPY', sma($close, 20))").other_symbols) == {"SPY": 20}
     assert dict(warm_up("ChangeInstrument('SPY', sma($close, 20))@1w").other_symbols) == {"SPY": 21 * 7}
     assert warm_up("close@2w@1w").warm_up_candles == (2 * 2 + 2) * 7
 

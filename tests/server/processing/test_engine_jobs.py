@@ -307,8 +307,8 @@ def test_a_job_that_cannot_run_says_everything_that_is_wrong():
     assert [violation.field for violation in caught.value.violations] == [
         "date_range.start",
         "timeframe",
-        "formula.expression",
         "symbols[0]",
+        "formula.expression",
     ]
 
 

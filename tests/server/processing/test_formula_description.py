@@ -103,7 +103,13 @@ def test_the_largest_need_of_a_longer_timeframe_counts():
 
 def test_another_symbol_has_an_entry_of_its_own():
     found = described('a = close / symbol("SPY").close; b = sma(symbol("SPY").close, 3); c = symbol("QQQ").open@1w')
-    assert warm_ups(found) == {("", ""): 2, ("SPY", ""): 1, ("QQQ", ""): 14, ("QQQ", "1w"): 2}
+    assert warm_ups(found) == {
+        ("", ""): 14,
+        ("", "1w"): 2,
+        ("SPY", ""): 1,
+        ("QQQ", ""): 14,
+        ("QQQ", "1w"): 2,
+    }
     assert [(field.name, field.symbol, field.timeframe) for field in found.fields] == [
         ("close", "", ""),
         ("open", "QQQ", "1w"),
