@@ -164,7 +164,7 @@ def _check_columns(formula: CompiledFormula, candles: Candles, columns: list[np.
         is_column = isinstance(column, np.ndarray) and column.dtype == np.float64 and column.shape == (len(candles),)
         _expect(is_column and column.flags.c_contiguous, f"`{described.name}` is no column of {len(candles)} rows")
         _expect(
-            described.kind is not ColumnKind.SIGNAL or np.isin(column[~np.isnan(column)], (0.0, 1.0)).all(),
+            described.kind is not ColumnKind.SIGNAL or bool(np.isin(column[~np.isnan(column)], (0.0, 1.0)).all()),
             f"signal `{described.name}` has values {np.unique(column)}",
         )
     for first, second in itertools.combinations((*columns[:20], *candles.fields.values()), 2):

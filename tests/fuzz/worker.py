@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import atheris
 
@@ -46,7 +47,7 @@ class Fuzzer:
         self._compiled = 0
         self._slowest_seconds = 0.0
         self._codes: Counter[str] = Counter()
-        self._found: dict[str, dict[str, object]] = {}
+        self._found: dict[str, dict[str, Any]] = {}
 
     def attempt(self, data: bytes) -> None:
         """Makes one attempt; ends the process after the last."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from bokeh_sampledata import stocks
@@ -137,8 +138,8 @@ def own_deviation_is_tiny(values: FloatColumn) -> bool:
 class Rolling:
     """The twin of an operator, and how exact the operator is: as a share of what `scale` makes of the values."""
 
-    twin: Callable[[FloatColumn], float]
-    scale: Callable[[FloatColumn], float]
+    twin: Callable[[FloatColumn], Any]
+    scale: Callable[[FloatColumn], Any]
     tolerance: float = 1e-12
     windows: tuple[int, ...] = WINDOWS
     settings: str = ""
@@ -190,7 +191,7 @@ ROLLING = {
 """EMA with N above 0 has a test of its own, Rsquare with N = 0 too."""
 
 
-def with_guards(twin: Callable[[FloatColumn], float], fewest: int, of_equal: float) -> Callable[[FloatColumn], float]:
+def with_guards(twin: Callable[[FloatColumn], Any], fewest: int, of_equal: float) -> Callable[[FloatColumn], Any]:
     """Of pandas before its version 3."""
 
     def guarded(window: FloatColumn) -> float:
@@ -202,7 +203,7 @@ def with_guards(twin: Callable[[FloatColumn], float], fewest: int, of_equal: flo
     return guarded
 
 
-def first_gap_or(place: Callable[[FloatColumn], int]) -> Callable[[FloatColumn], float]:
+def first_gap_or(place: Callable[[FloatColumn], Any]) -> Callable[[FloatColumn], Any]:
     return lambda w: (np.argmax(np.isnan(w)) if np.isnan(w).any() else place(w)) + 1
 
 

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 NAN = math.nan
-Values = Sequence[float]
+Values = Any
+"""Numbers in order: a list or a column."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SESSION_KEYS = {
     "1d": lambda moment: moment.date(),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from candelabra_server.domain.candles import Candles, FloatColumn
-from candelabra_server.formulas.catalogue import FUNCTIONS, Family, Function, SettingKind, SettingParameter
+from candelabra_server.formulas.catalogue import FUNCTIONS, Family, Function, SettingKind
 from candelabra_server.formulas.kernels.talib_import import talib
 
 Fields = Mapping[str, FloatColumn]
@@ -101,7 +101,7 @@ def part_of(candles: Candles, start: int, stop: int | None = None) -> Candles:
     return Candles(candles.symbol, candles.open_time_micros[start:stop], fields)
 
 
-def _value(setting: SettingParameter, index: int, variant: str) -> float | str:
+def _value(setting, index, variant):
     if variant == "defaults":
         return setting.default
     longer = variant == "longer"

@@ -50,7 +50,7 @@ def sign(x: FloatColumn) -> FloatColumn:
     return np.where(np.isnan(x), NAN, (x > 0).astype(float) - (x < 0))
 
 
-def known(truth: FloatColumn, *sides: FloatColumn) -> FloatColumn:
+def known(truth, *sides):
     return np.where(np.isnan(sides).any(axis=0), NAN, truth)
 
 

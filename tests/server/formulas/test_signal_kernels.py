@@ -208,7 +208,7 @@ def test_a_score_has_the_same_bits_wherever_the_column_begins(column, window, st
     assert whole[start + window - 1 :].tobytes() == part[window - 1 :].tobytes()
 
 
-def exact_moments(first: list[float], second: list[float]) -> tuple[Fraction, Fraction, Fraction]:
+def exact_moments(first, second):
     """Sums of squared deviations of both, and of their products."""
     left, right = ([Fraction(value) for value in values] for values in (first, second))
     left_rest, right_rest = ([value - sum(values) / len(values) for value in values] for values in (left, right))

@@ -118,7 +118,7 @@ WARM_UPS = {
 SIGNALS = ("cross(", "rising(", "falling(")
 
 
-def timed_fields(candles: Candles) -> Fields:
+def timed_fields(candles):
     return {**candles.fields, "time": candles.open_time_micros}
 
 
@@ -218,7 +218,7 @@ def test_a_session_must_be_a_day_a_week_or_a_month(service):
     assert '"1d", "1w", "1M"' in str(caught.value)
 
 
-def values(service, expression: str, **fields) -> list[float]:
+def values(service, expression, **fields):
     columns = {name: np.array(column, dtype=np.float64) for name, column in fields.items()}
     rows = len(next(iter(columns.values())))
     candles = Candles(symbol="X", open_time_micros=np.arange(rows, dtype=np.int64) * 3_600_000_000, fields=columns)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from candelabra_server.errors import FormulaError
-from candelabra_server.formulas.catalogue import FUNCTIONS, Family, SettingKind, SettingParameter
+from candelabra_server.formulas.catalogue import FUNCTIONS, Family, SettingKind
 from candelabra_server.formulas.kernels.talib_import import talib
 from candelabra_server.formulas.kernels.talib_metadata import MOVING_AVERAGES, TALIB, lookback
 from candelabra_server.formulas.limits import FormulaLimits
@@ -125,7 +125,7 @@ def test_ranges_are_as_wide_as_those_of_ta_lib_and_no_wider(name):
             assert lookback(name, *constants[:index], beyond, *constants[index + 1 :]) == -1
 
 
-def drawn(setting: SettingParameter, random: np.random.Generator) -> float | str:
+def drawn(setting, random):
     """Anything that the setting may be, its bounds more often than all between."""
     if setting.kind is SettingKind.CHOICE:
         return str(random.choice(setting.choices))

@@ -33,11 +33,11 @@ OTHER = np.random.default_rng(6).integers(0, 1000, 120).astype(np.float64)
 WINDOWS = (2, 3, 7, 30, 100)
 
 
-def mean(values: Window) -> Fraction:
+def mean(values):
     return sum(values) / Fraction(len(values))
 
 
-def moment(first: Window, second: Window) -> Fraction:
+def moment(first, second):
     middle, second_middle = mean(first), mean(second)
     return sum((a - middle) * (b - second_middle) for a, b in zip(first, second, strict=True))
 
@@ -58,7 +58,7 @@ def slope(values: Window) -> Fraction:
     return moment(rows, values) / moment(rows, rows)
 
 
-def cci(high: Window, low: Window, close: Window) -> float:
+def cci(high, low, close):
     typical = [sum(prices) / 3 for prices in zip(high, low, close, strict=True)]
     middle = mean(typical)
     deviation = mean([abs(value - middle) for value in typical])
