@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 STORE ?= candelabra-data
 SUITE ?= lifecycle
+BENCH_OPTIONS ?=
 COMBINATIONS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
@@ -60,8 +61,8 @@ constraints: $(SETUP) ## Write the installed versions to server/constraints.txt
 proto: $(SETUP) ## Generate the messages and stubs anew
 	$(BIN)/python protos/generate.py
 
-bench: $(SETUP) ## Measure beside the peers: make bench SUITE=lifecycle
-	PYTHONPATH=tests $(BIN)/python -m benchmarks $(SUITE)
+bench: $(SETUP) ## Measure beside the peers: make bench SUITE=compute BENCH_OPTIONS="--runs 3"; or lifecycle
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(SUITE) $(BENCH_OPTIONS)
 
 fuzz: $(SETUP) ## Try formulas that no one would write, for ten CPU-minutes: make fuzz FUZZ_SECONDS=60
 	PYTHONPATH=tests $(BIN)/python -m fuzz --cpu-seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)

@@ -3,9 +3,17 @@
 import argparse
 import sys
 
-from benchmarks import lifecycle
+from benchmarks import compute, lifecycle
 
-SUITES = {"lifecycle": lifecycle.main}
+
+def _lifecycle(*, runs: int, quick: bool) -> int:
+    return lifecycle.main(runs=1 if quick else runs)
+
+
+SUITES = {
+    "compute": compute.main,
+    "lifecycle": _lifecycle,
+}
 
 
 def main() -> int:
@@ -13,8 +21,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description="Measures Candelabra beside its peers.")
     parser.add_argument("suite", choices=sorted(SUITES))
     parser.add_argument("--runs", type=int, default=7, help="runs of every subject; the median is reported")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that every subject works")
     arguments = parser.parse_args()
-    return SUITES[arguments.suite](runs=arguments.runs)
+    return SUITES[arguments.suite](runs=arguments.runs, quick=arguments.quick)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from candelabra_server.domain.candles import Candles, FloatColumn, MicrosColumn
 from candelabra_server.errors import Reason, SymbolFailure
+from candelabra_server.formulas.buffers import Buffers
+from candelabra_server.formulas.compiled.loading import Machine, loaded_machine
 from candelabra_server.formulas.graph import OWN, Node, Source
 from candelabra_server.formulas.kernels.resampling import (
     close_times,
@@ -20,8 +23,12 @@ from candelabra_server.formulas.kernels.resampling import (
 )
 from candelabra_server.formulas.operations import ALIGN, CONSTANT, FIELD, REDUCE
 from candelabra_server.formulas.planner import Plan, Step
+from candelabra_server.formulas.programs import Run
 
 __all__ = ["Evaluation"]
+
+_UNCHECKED_NANOS = 5_000_000
+"""Work of less time than this is done without a look at the clock."""
 
 
 class Evaluation:
@@ -61,11 +68,75 @@ class Evaluation:
         for source, names in plan.fields.items():
             self._require_fields(source, names)
 
-    def columns(self) -> list[FloatColumn]:
+    def columns(self, buffers: Buffers | None = None) -> list[FloatColumn]:
         """Every output over all rows of the candles, warm-up included.
 
-        One new C-contiguous column an output, in their order; no two share memory, none with the candles.
+        One C-contiguous column an output, in their order; no two share memory, none with the candles. By the compiled
+        machine where this process has it, else step by step: the values are the same bits.
+
+        Args:
+            buffers: where the columns are, until the next evaluation with them; None for new memory.
         """
+        machine = loaded_machine()
+        return self._columns_by_steps() if machine is None else self._columns_by(machine, buffers or Buffers())
+
+    def _columns_by(self, machine: Machine, buffers: Buffers) -> list[FloatColumn]:
+        program = self._plan.program
+        tables = {
+            source: buffers.table(source, columns, len(self.candles_of(source)))
+            for source, columns in program.columns.items()
+        }
+        calls: dict[int, Any] = {}
+
+        def value(number: int) -> Any:  # noqa: ANN401 - as in steps()
+            node = self._plan.steps[number].node
+            if node.operation is CONSTANT:
+                return self._constant(node, [])
+            place = program.places.get(number)
+            return calls[number] if place is None else tables[node.source or OWN][place]
+
+        for number, place in program.places.items():
+            node = self._plan.steps[number].node
+            if node.operation is FIELD:
+                tables[node.source or OWN][place] = self._field(node, [])
+            elif node.operation is CONSTANT:
+                tables[OWN][place] = node.settings[0]
+        work = buffers.work(program, max((table.shape[1] for table in tables.values()), default=0))
+        scratch = buffers.scratch(program)
+        # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
+        with np.errstate(all="ignore"):
+            for part in program.parts:
+                if isinstance(part, Run):
+                    for code in self._pieces(part, tables[part.source].shape[1]):
+                        self._check()
+                        machine(code, tables[part.source], scratch, work)
+                    continue
+                self._check()
+                step = self._plan.steps[part.step]
+                result = self._run(step, [value(below) for below in step.inputs])
+                place = program.places.get(part.step)
+                if place is None:
+                    calls[part.step] = result
+                else:
+                    tables[step.node.source or OWN][place] = result
+        for found, place in program.copies:
+            tables[OWN][place] = tables[OWN][found]
+        return list(tables[OWN][: len(self._plan.outputs)])
+
+    @staticmethod
+    def _pieces(run: Run, rows: int) -> Iterator[npt.NDArray[np.int64]]:
+        """The instructions at once, or one by one where they take so long that the time is to be looked at between."""
+        if run.nanos * rows < _UNCHECKED_NANOS:
+            yield run.code
+        else:
+            for start, stop in pairwise(run.starts):
+                yield run.code[start:stop]
+
+    def _check(self) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint()
+
+    def _columns_by_steps(self) -> list[FloatColumn]:
         kept = dict.fromkeys(self._plan.outputs)
         values = {number: value for number, _, _, value in self.steps() if number in kept}
         columns: list[FloatColumn] = []
@@ -84,8 +155,7 @@ class Evaluation:
         """
         values: list[Any] = [None] * len(self._plan.steps)
         for number, step in enumerate(self._plan.steps):
-            if self._checkpoint is not None:
-                self._checkpoint()
+            self._check()
             inputs = [values[below] for below in step.inputs]
             # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
             with np.errstate(all="ignore"):

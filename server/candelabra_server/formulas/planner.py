@@ -9,6 +9,7 @@ from types import MappingProxyType
 from candelabra_server.formulas.checker import Output
 from candelabra_server.formulas.graph import Node, Source, other_symbol_need
 from candelabra_server.formulas.operations import FIELD
+from candelabra_server.formulas.programs import Program, make_program
 
 __all__ = ["Plan", "Step", "make_plan"]
 
@@ -39,6 +40,7 @@ class Plan:
         warm_up_candles: candles before a row that its values need; ALL_HISTORY where they need every one.
         look_ahead_candles: candles after a row that its values need.
         fields: names of the candle fields that are read, by whose candles they are of; sorted.
+        program: the same steps for the compiled machine.
         other_symbols: symbols that are read beside the job's own, with the candles before the range that they need.
     """
 
@@ -49,6 +51,7 @@ class Plan:
     look_ahead_candles: int
     fields: Mapping[Source, tuple[str, ...]]
     other_symbols: Mapping[str, int]
+    program: Program
 
 
 def make_plan(outputs: Sequence[Output], timeframe: str) -> Plan:
@@ -65,17 +68,20 @@ def make_plan(outputs: Sequence[Output], timeframe: str) -> Plan:
     for unneeded, number in last_use.items():
         if unneeded not in kept:
             free.setdefault(number, []).append(unneeded)
+    steps = tuple(
+        Step(node, tuple(numbers[below.index] for below in node.inputs), tuple(free.get(number, ())))
+        for number, node in enumerate(nodes)
+    )
+    wanted_steps = tuple(numbers[node.index] for node in wanted)
     return Plan(
-        steps=tuple(
-            Step(node, tuple(numbers[below.index] for below in node.inputs), tuple(free.get(number, ())))
-            for number, node in enumerate(nodes)
-        ),
-        outputs=tuple(numbers[node.index] for node in wanted),
+        steps=steps,
+        outputs=wanted_steps,
         timeframe=timeframe,
         warm_up_candles=max((node.warm_up for node in wanted), default=0),
         look_ahead_candles=max((node.look_ahead for node in wanted), default=0),
         fields=_fields(nodes),
         other_symbols=_other_symbols(nodes),
+        program=make_program(steps, wanted_steps),
     )
 
 

@@ -25,6 +25,7 @@ from candelabra_server.errors import (
     Reason,
     Violation,
 )
+from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.builtins import BUILTIN_FORMULAS
 from candelabra_server.formulas.checker import Checked, check_text
 from candelabra_server.formulas.compile_options import CompileOptions
@@ -100,19 +101,21 @@ class CompiledFormula:
         *,
         others: Mapping[str, Candles] | None = None,
         checkpoint: Callable[[], None] | None = None,
+        buffers: Buffers | None = None,
     ) -> list[FloatColumn]:
-        """One new C-contiguous float64 column for each of `columns`, over all rows of the candles.
+        """One C-contiguous float64 column for each of `columns`, over all rows of the candles.
 
         Args:
             candles: only read. Rows that lack part of their warm-up are NaN or, for Qlib's operators, computed from
                 what is there.
             others: candles of `other_symbols`, over the time of all rows and their own warm-up before; only read.
             checkpoint: called between the steps of the computation; what it raises ends the evaluation.
+            buffers: where the columns are, until the next evaluation with them; None for new memory.
 
         Raises:
             SymbolFailure: the candles lack a field that the formula reads (FIELD_NOT_STORED).
         """
-        return Evaluation(self.plan, candles, others or {}, checkpoint).columns()
+        return Evaluation(self.plan, candles, others or {}, checkpoint).columns(buffers)
 
     def fields_of(self, symbol: str) -> tuple[str, ...]:
         """The fields of another symbol that it reads, sorted."""

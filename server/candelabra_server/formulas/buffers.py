@@ -1,0 +1,47 @@
+"""Memory of evaluations, used again from symbol to symbol: fresh memory costs a page fault every 4 KB."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from candelabra_server.formulas.compiled.opcodes import BLOCK_ROWS
+from candelabra_server.formulas.graph import Source
+from candelabra_server.formulas.programs import Program, work_room
+
+__all__ = ["Buffers"]
+
+_Table = npt.NDArray[np.float64]
+
+
+class Buffers:
+    """Grows to what the largest evaluation so far needed. For one evaluation at a time: the next one overwrites it."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Source, _Table] = {}
+        self._work: _Table = np.empty(0)
+        self._program: Program | None = None
+        self._scratch: _Table = np.empty((0, BLOCK_ROWS))
+
+    def table(self, source: Source, columns: int, rows: int) -> _Table:
+        """Room for the columns of a source, C-contiguous, one row a column; holds anything."""
+        memory = self._tables.get(source)
+        if memory is None or len(memory) < columns * rows:
+            memory = self._tables[source] = np.empty(columns * rows)
+        return memory[: columns * rows].reshape(columns, rows)
+
+    def work(self, program: Program, rows: int) -> _Table:
+        """Room for the machine's kernels."""
+        needed = work_room(program, rows)
+        if len(self._work) < needed:
+            self._work = np.empty(needed)
+        return self._work
+
+    def scratch(self, program: Program) -> _Table:
+        """The scratch table of a program, its constants filled in."""
+        if self._program is not program:
+            self._scratch = np.empty((program.scratch_rows, BLOCK_ROWS))
+            first = program.scratch_rows - len(program.constants)
+            self._scratch[first:] = np.array(program.constants)[:, np.newaxis]
+            self._program = program
+        return self._scratch

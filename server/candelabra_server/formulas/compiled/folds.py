@@ -1,0 +1,313 @@
+"""Folds of many windows of one column in one pass, in the order of operations of `kernels/folding.py`.
+
+The blocks of 1, 2, 4, … rows that `folding.py` makes for the whole column are made here for one tile of rows after
+the other, all levels of a tile while it is in the cache; each level keeps its last rows for the next tile. Windows
+share the blocks, and a window of n rows merges those that the binary digits of n name. So the bits are those of
+`folding.py`, at a cost of about 2 log2(n) vector instructions a row.
+
+What is folded is told by three functions: `load` makes the state of single rows, `merge` that of two neighbouring
+blocks, `emit` the values of a window's state. Numbers that are the same for all blocks of a length ("scalars": two of
+them) are merged once a block length by `merge_scalars`.
+
+Work memory, in this order: inputs (kept rows, then a tile), the levels' states (likewise), two accumulators an
+entry, scalars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from candelabra_server.formulas.compiled.compiling import compiled
+from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, TILE_ROWS
+
+__all__ = ["effective_window", "fold_kernel", "places", "quantity"]
+
+_ENTRY = ENTRY_FIELDS
+
+
+@compiled
+def _rows_to_double(rows):
+    """The smallest power of two that is not less than `rows`."""
+    power = 1
+    while power < rows:
+        power *= 2
+    return power
+
+
+@compiled
+def effective_window(window, rows):
+    """A window that folds a column of `rows` rows in the same way, and is less than twice the rows.
+
+    Blocks longer than the column are all the same block, and what lies before the column changes nothing.
+    """
+    whole = _rows_to_double(rows)
+    if window == 0:
+        return whole
+    return window if window < whole else (window & (whole - 1)) + whole
+
+
+@compiled
+def _no_scalars(older, newer, older_rows, newer_rows, parameter):
+    return newer
+
+
+@compiled
+def places(base, stride, rows):
+    """Where in work memory a block's quantities begin, how far apart they are, and how many rows each has.
+
+    Unsigned: numba takes a signed index for one that may count from the end, and then vectorizes nothing.
+    """
+    return np.uint64(base), np.uint64(stride), np.uint64(rows)
+
+
+@compiled
+def quantity(block, number):
+    """Where a quantity begins, by its number from 0."""
+    base, stride, _ = block
+    return base + stride * np.uint64(number)
+
+
+@compiled
+def _views_1(work, base, stride, rows):
+    return (work[base : base + rows],)
+
+
+@compiled
+def _views_2(work, base, stride, rows):
+    return (work[base : base + rows], work[base + stride : base + stride + rows])
+
+
+@compiled
+def _views_3(work, base, stride, rows):
+    second, third = base + stride, base + 2 * stride
+    return (work[base : base + rows], work[second : second + rows], work[third : third + rows])
+
+
+@compiled
+def _views_4(work, base, stride, rows):
+    second, third, fourth = base + stride, base + 2 * stride, base + 3 * stride
+    return (
+        work[base : base + rows],
+        work[second : second + rows],
+        work[third : third + rows],
+        work[fourth : fourth + rows],
+    )
+
+
+@compiled
+def _views_5(work, base, stride, rows):
+    second, third, fourth, fifth = base + stride, base + 2 * stride, base + 3 * stride, base + 4 * stride
+    return (
+        work[base : base + rows],
+        work[second : second + rows],
+        work[third : third + rows],
+        work[fourth : fourth + rows],
+        work[fifth : fifth + rows],
+    )
+
+
+@compiled
+def _views_6(work, base, stride, rows):
+    head, tail = _views_3(work, base, stride, rows), _views_3(work, base + 3 * stride, stride, rows)
+    return (head[0], head[1], head[2], tail[0], tail[1], tail[2])
+
+
+@compiled
+def _views_8(work, base, stride, rows):
+    head, tail = _views_4(work, base, stride, rows), _views_4(work, base + 4 * stride, stride, rows)
+    return (head[0], head[1], head[2], head[3], tail[0], tail[1], tail[2], tail[3])
+
+
+_VIEWS = {1: _views_1, 2: _views_2, 3: _views_3, 4: _views_4, 5: _views_5, 6: _views_6, 8: _views_8}
+
+
+def fold_kernel(
+    *,
+    quantities: int,
+    inputs: int,
+    load: Callable[..., Any],
+    merge: Callable[..., Any],
+    emit: Callable[..., Any],
+    merge_scalars: Callable[..., Any] = _no_scalars,
+    scalars: tuple[float, float] = (0.0, 0.0),
+    before: float = 0.0,
+) -> Callable[..., Any]:
+    """A compiled function that folds the windows of an instruction's entries over some rows of its columns.
+
+    Args:
+        quantities: numbers that the state of a block has.
+        inputs: 0 to 2: columns that `merge` and `emit` see beside the states, because a block's value is its newest
+            row's.
+        load: (left, right, first, stop, inputs' rows, states' rows): fills them for rows [first, stop).
+        merge: (work memory, places of older inputs, of newer inputs, of older states, of newer states, of the merged
+            states, older rows, newer rows, older scalars, newer scalars, parameter).
+        emit: (statistic, parameter, window, states, inputs, scalars, column's rows, number of its first row).
+        merge_scalars: (older, newer, older rows, newer rows, parameter).
+        scalars: those of a single row.
+        before: stands in all states before the first row.
+    """
+    views, input_views = _VIEWS[quantities], _VIEWS[max(inputs, 1)]
+    first_scalar, second_scalar = scalars
+
+    @compiled
+    def fold(code, at, entries, left, right, columns, work, parameter, first, start, stop):
+        """Rows [start, stop), from blocks that begin at `first` at the earliest."""
+        rows_in_all = len(left)
+        largest = 1
+        for entry in range(entries):
+            largest = max(largest, effective_window(code[at + entry * _ENTRY], rows_in_all))
+        lag, levels = 1, 1
+        while lag * 2 <= largest:
+            lag *= 2
+            levels += 1
+        input_stride = lag + TILE_ROWS
+        states = inputs * input_stride
+        accumulators = states + quantities * (2 * lag + levels * TILE_ROWS)
+        scalars_of_levels = accumulators + 2 * entries * quantities * TILE_ROWS
+        scalars_of_entries = scalars_of_levels + 2 * levels
+        _fill_kept(work, 0, inputs, lag, input_stride, before)
+        block_rows, level_base = 1, states
+        for _ in range(levels):
+            _fill_kept(work, level_base, quantities, block_rows, block_rows + TILE_ROWS, before)
+            level_base += quantities * (block_rows + TILE_ROWS)
+            block_rows *= 2
+        work[scalars_of_levels], work[scalars_of_levels + 1] = first_scalar, second_scalar
+        for tile in range(first, stop, TILE_ROWS):
+            rows = min(TILE_ROWS, stop - tile)
+            load(
+                left,
+                right,
+                tile,
+                tile + rows,
+                input_views(work, lag, input_stride, rows),
+                views(work, states + 1, 1 + TILE_ROWS, rows),
+            )
+            block_rows, level_base = 1, states
+            level = 0
+            while True:
+                stride = block_rows + TILE_ROWS
+                here = level_base + block_rows
+                scalar = scalars_of_levels + 2 * level
+                for entry in range(entries):
+                    if entry > 0 and code[at + entry * _ENTRY] == code[at + (entry - 1) * _ENTRY]:
+                        continue
+                    window = effective_window(code[at + entry * _ENTRY], rows_in_all)
+                    if not window & block_rows:
+                        continue
+                    done = window & (block_rows - 1)
+                    turn = _ones(done) & 1
+                    there = accumulators + (2 * entry + turn) * quantities * TILE_ROWS
+                    other = accumulators + (2 * entry + 1 - turn) * quantities * TILE_ROWS
+                    kept = scalars_of_entries + 2 * entry
+                    if done == 0:
+                        for quantity in range(quantities):
+                            source = here + quantity * stride
+                            target = other + quantity * TILE_ROWS
+                            work[target : target + rows] = work[source : source + rows]
+                        work[kept], work[kept + 1] = work[scalar], work[scalar + 1]
+                    else:
+                        merge(
+                            work,
+                            places(lag - done, input_stride, rows),
+                            places(lag, input_stride, rows),
+                            places(here - done, stride, rows),
+                            places(there, TILE_ROWS, rows),
+                            places(other, TILE_ROWS, rows),
+                            block_rows,
+                            done,
+                            (work[scalar], work[scalar + 1]),
+                            (work[kept], work[kept + 1]),
+                            parameter,
+                        )
+                        work[kept], work[kept + 1] = merge_scalars(
+                            (work[scalar], work[scalar + 1]),
+                            (work[kept], work[kept + 1]),
+                            block_rows,
+                            done,
+                            parameter,
+                        )
+                if block_rows == lag:
+                    break
+                next_base = level_base + quantities * stride
+                merge(
+                    work,
+                    places(lag - block_rows, input_stride, rows),
+                    places(lag, input_stride, rows),
+                    places(here - block_rows, stride, rows),
+                    places(here, stride, rows),
+                    places(next_base + 2 * block_rows, 2 * block_rows + TILE_ROWS, rows),
+                    block_rows,
+                    block_rows,
+                    (work[scalar], work[scalar + 1]),
+                    (work[scalar], work[scalar + 1]),
+                    parameter,
+                )
+                work[scalar + 2], work[scalar + 3] = merge_scalars(
+                    (work[scalar], work[scalar + 1]),
+                    (work[scalar], work[scalar + 1]),
+                    block_rows,
+                    block_rows,
+                    parameter,
+                )
+                level_base = next_base
+                block_rows *= 2
+                level += 1
+            skipped = min(max(start - tile, 0), rows)
+            if skipped < rows:
+                leader = 0
+                for entry in range(entries):
+                    field = at + entry * _ENTRY
+                    if entry == 0 or code[field] != code[field - _ENTRY]:
+                        leader = entry
+                    window = effective_window(code[field], rows_in_all)
+                    turn = _ones(window) & 1
+                    there = accumulators + (2 * leader + turn) * quantities * TILE_ROWS + skipped
+                    kept = scalars_of_entries + 2 * leader
+                    emit(
+                        code[field + 1],
+                        parameter,
+                        code[field],
+                        views(work, there, TILE_ROWS, rows - skipped),
+                        input_views(work, lag + skipped, input_stride, rows - skipped),
+                        (work[kept], work[kept + 1]),
+                        columns[code[field + 3], tile + skipped : tile + rows],
+                        tile + skipped,
+                    )
+            _keep(work, 0, inputs, lag, input_stride, rows)
+            block_rows, level_base = 1, states
+            for _ in range(levels):
+                stride = block_rows + TILE_ROWS
+                _keep(work, level_base, quantities, block_rows, stride, rows)
+                level_base += quantities * stride
+                block_rows *= 2
+
+    return fold
+
+
+@compiled
+def _fill_kept(work, base, quantities, kept, stride, value):
+    for quantity in range(quantities):
+        work[base + quantity * stride : base + quantity * stride + kept] = value
+
+
+@compiled
+def _keep(work, base, quantities, kept, stride, rows):
+    """Moves the last `kept` rows before the next tile."""
+    for quantity in range(quantities):
+        target = base + quantity * stride
+        for row in range(kept):
+            work[target + row] = work[target + rows + row]
+
+
+@compiled
+def _ones(number):
+    """How many binary digits are 1."""
+    ones = 0
+    while number:
+        number &= number - 1
+        ones += 1
+    return ones
+

@@ -1,0 +1,225 @@
+"""Covariance and correlation of two columns; definitions in `kernels/pair_windows.py` and `kernels/full_pairs.py`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from candelabra_server.formulas.compiled.compiling import compiled
+from candelabra_server.formulas.compiled.folds import fold_kernel, quantity
+from candelabra_server.formulas.compiled.moments import merge_gapped_means, skipping_moments
+from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, Statistic
+from candelabra_server.formulas.compiled.runs import skipping_fold
+
+__all__ = ["full_pairs", "skipping_pairs"]
+
+_ENTRY = ENTRY_FIELDS
+_COVARIANCE, _CORRELATION, _BETA = int(Statistic.COVARIANCE), int(Statistic.CORRELATION), int(Statistic.BETA)
+_FLAT = int(Statistic.FLAT)
+_FLAT_DEVIATION = 2e-5
+_PAIRS_FLATNESS, _OWN_FLATNESS = 0.0, 1.0
+"""What the fold's parameter says: whether a window is flat is told by the pairs, or by each column's own values."""
+
+
+@compiled
+def _load(left, right, first, stop, inputs, states):
+    inputs[0][:] = left[first:stop]
+    inputs[1][:] = right[first:stop]
+    for state in states:
+        state[:] = 0.0
+
+
+@compiled
+def _merge(
+    work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
+):
+    older_lefts, newer_lefts = older_inputs[0], newer_inputs[0]
+    older_rights, newer_rights = quantity(older_inputs, 1), quantity(newer_inputs, 1)
+    older_left_ways, newer_left_ways, (left_ways, _, rows) = older[0], newer[0], merged
+    older_right_ways, newer_right_ways, right_ways = quantity(older, 1), quantity(newer, 1), quantity(merged, 1)
+    older_left_squares, newer_left_squares = quantity(older, 2), quantity(newer, 2)
+    older_right_squares, newer_right_squares = quantity(older, 3), quantity(newer, 3)
+    older_products, newer_products = quantity(older, 4), quantity(newer, 4)
+    left_squares, right_squares, products = quantity(merged, 2), quantity(merged, 3), quantity(merged, 4)
+    share = older_rows / (older_rows + newer_rows)
+    spread = newer_rows * share
+    for row in range(rows):
+        left_way, right_way = work[newer_left_ways + row], work[newer_right_ways + row]
+        left = (work[newer_lefts + row] - work[older_lefts + row]) + (left_way - work[older_left_ways + row])
+        right = (work[newer_rights + row] - work[older_rights + row]) + (right_way - work[older_right_ways + row])
+        own_left = work[older_left_squares + row] + work[newer_left_squares + row]
+        own_right = work[older_right_squares + row] + work[newer_right_squares + row]
+        own_products = work[older_products + row] + work[newer_products + row]
+        work[left_ways + row] = left_way - left * share
+        work[right_ways + row] = right_way - right * share
+        work[left_squares + row] = own_left + left * left * spread
+        work[right_squares + row] = own_right + right * right * spread
+        work[products + row] = own_products + left * right * spread
+
+
+@compiled
+def _bounded(value):
+    return value if value != value else min(max(value, -1.0), 1.0)
+
+
+@compiled
+def _full_value(statistic, window, left_square, right_square, product):
+    if statistic == _COVARIANCE:
+        return product / (window - 1)
+    if statistic == _CORRELATION:
+        return _bounded(product / (math.sqrt(left_square) * math.sqrt(right_square)))
+    return product / right_square
+
+
+@compiled
+def _skipping_value(statistic, own_flatness, count, left_square, right_square, product):
+    divisor = count - 1 if count > 1 else np.nan
+    if statistic == _COVARIANCE:
+        return product / divisor
+    is_flat = not own_flatness and (
+        math.sqrt(left_square / divisor) <= _FLAT_DEVIATION or math.sqrt(right_square / divisor) <= _FLAT_DEVIATION
+    )
+    if left_square > 0 and right_square > 0 and not is_flat:
+        return _bounded(product / math.sqrt(left_square) / math.sqrt(right_square))
+    return np.nan
+
+
+@compiled
+def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
+    _, _, left_squares, right_squares, products = states
+    for row in range(len(out)):
+        out[row] = _skipping_value(
+            statistic, parameter == _OWN_FLATNESS, float(window), left_squares[row], right_squares[row], products[row]
+        )
+
+
+@compiled
+def _emit_full(statistic, parameter, window, states, inputs, scalars, out, first):
+    _, _, left_squares, right_squares, products = states
+    for row in range(len(out)):
+        out[row] = _full_value(statistic, window, left_squares[row], right_squares[row], products[row])
+
+
+@compiled
+def _load_gapped(left, right, first, stop, inputs, states):
+    for state in states:
+        state[:] = 0.0
+    counts, lefts, rights = states[0], states[1], states[3]
+    for row in range(len(counts)):
+        if np.isfinite(left[first + row]) and np.isfinite(right[first + row]):
+            counts[row] = 1.0
+            lefts[row] = left[first + row]
+            rights[row] = right[first + row]
+
+
+@compiled
+def _merge_gapped(
+    work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
+):
+    older_counts, newer_counts, (counts, _, rows) = older[0], newer[0], merged
+    older_lefts, newer_lefts, lefts = quantity(older, 1), quantity(newer, 1), quantity(merged, 1)
+    older_left_ways, newer_left_ways, left_ways = quantity(older, 2), quantity(newer, 2), quantity(merged, 2)
+    older_rights, newer_rights, rights = quantity(older, 3), quantity(newer, 3), quantity(merged, 3)
+    older_right_ways, newer_right_ways, right_ways = quantity(older, 4), quantity(newer, 4), quantity(merged, 4)
+    older_left_squares, newer_left_squares = quantity(older, 5), quantity(newer, 5)
+    older_right_squares, newer_right_squares = quantity(older, 6), quantity(newer, 6)
+    older_products, newer_products = quantity(older, 7), quantity(newer, 7)
+    left_squares, right_squares, products = quantity(merged, 5), quantity(merged, 6), quantity(merged, 7)
+    for row in range(rows):
+        older_count, newer_count = work[older_counts + row], work[newer_counts + row]
+        count = older_count + newer_count
+        share = older_count / max(count, 1.0)
+        left, left_way, left_apart = merge_gapped_means(
+            older_count,
+            newer_count,
+            share,
+            work[older_lefts + row],
+            work[newer_lefts + row],
+            work[older_left_ways + row],
+            work[newer_left_ways + row],
+        )
+        right, right_way, right_apart = merge_gapped_means(
+            older_count,
+            newer_count,
+            share,
+            work[older_rights + row],
+            work[newer_rights + row],
+            work[older_right_ways + row],
+            work[newer_right_ways + row],
+        )
+        spread = newer_count * share
+        own_left = work[older_left_squares + row] + work[newer_left_squares + row]
+        own_right = work[older_right_squares + row] + work[newer_right_squares + row]
+        own_products = work[older_products + row] + work[newer_products + row]
+        work[counts + row] = count
+        work[lefts + row] = left
+        work[left_ways + row] = left_way
+        work[rights + row] = right
+        work[right_ways + row] = right_way
+        work[left_squares + row] = own_left + left_apart * left_apart * spread
+        work[right_squares + row] = own_right + right_apart * right_apart * spread
+        work[products + row] = own_products + left_apart * right_apart * spread
+
+
+@compiled
+def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first):
+    counts, left_squares, right_squares, products = states[0], states[5], states[6], states[7]
+    for row in range(len(out)):
+        out[row] = _skipping_value(
+            statistic,
+            parameter == _OWN_FLATNESS,
+            counts[row],
+            left_squares[row],
+            right_squares[row],
+            products[row],
+        )
+
+
+@compiled
+def _no_window_is_full(code, at, entries, left, right, columns, work, parameter, first, start, stop):
+    for entry in range(entries):
+        columns[code[at + entry * _ENTRY + 3], start:stop] = np.nan
+
+
+_fold_whole = fold_kernel(quantities=5, inputs=2, load=_load, merge=_merge, emit=_emit)
+_fold_gapped = fold_kernel(quantities=8, inputs=0, load=_load_gapped, merge=_merge_gapped, emit=_emit_gapped)
+_fold_full_runs = fold_kernel(quantities=5, inputs=2, load=_load, merge=_merge, emit=_emit_full)
+_fold_skipping = skipping_fold(_fold_whole, _fold_gapped)
+_fold_full = skipping_fold(_fold_full_runs, _no_window_is_full)
+
+
+@compiled
+def full_pairs(code, at, entries, left, right, columns, work):
+    """`covariance`, `correlation` and `beta`."""
+    _fold_full(code, at, entries, left, right, columns, work, _PAIRS_FLATNESS)
+
+
+@compiled
+def skipping_pairs(code, at, entries, left, right, columns, work):
+    """`rolling_covariance` and `rolling_correlation`."""
+    rows = len(left)
+    same = True
+    for row in range(rows):
+        same = same and np.isfinite(left[row]) == np.isfinite(right[row])
+    if same:
+        _fold_skipping(code, at, entries, left, right, columns, work, _PAIRS_FLATNESS)
+        return
+    _fold_skipping(code, at, entries, left, right, columns, work, _OWN_FLATNESS)
+    # Each column is flat or not by all of its own values, also those beside which the other has none.
+    flat = np.empty((2, rows))
+    asked = np.zeros(_ENTRY, dtype=np.int64)
+    asked[1] = _FLAT
+    for entry in range(entries):
+        field = at + entry * _ENTRY
+        if code[field + 1] != _CORRELATION:
+            continue
+        asked[0] = code[field]
+        asked[3] = 0
+        skipping_moments(asked, 0, 1, left, flat, work)
+        asked[3] = 1
+        skipping_moments(asked, 0, 1, right, flat, work)
+        out = columns[code[field + 3]]
+        for row in range(rows):
+            if flat[0, row] == 1 or flat[1, row] == 1:
+                out[row] = np.nan

@@ -1,0 +1,53 @@
+"""What the project promises of its speed, held against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Promise", "at_most", "broken", "flat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One promise.
+
+    Attributes:
+        text: what is promised.
+        kept: None when it was not measured.
+        found: the figures.
+        binding: whether the suite fails when it is not kept.
+    """
+
+    text: str
+    kept: bool | None
+    found: str
+    binding: bool = False
+
+    def __str__(self) -> str:
+        verdict = {True: "kept", False: "NOT kept", None: "not measured"}[self.kept]
+        return f"{verdict}: {self.text} ({self.found})"
+
+
+def at_most(text: str, part: float, *, ours: float | None, peer: float | None) -> Promise:
+    """Ours takes at most a part of the peer's seconds; None where one was not measured."""
+    if ours is None or peer is None:
+        return Promise(text, None, "there are no figures of both", binding=True)
+    return Promise(
+        text,
+        ours <= part * peer,
+        f"{ours:.3f} s to {peer:.3f} s, 1/{peer / ours:.1f}; promised: 1/{1 / part:.0f}",
+        binding=True,
+    )
+
+
+def flat(text: str, values: Sequence[float], *, within: float, unit: str) -> Promise:
+    """The largest is within a factor of the least."""
+    growth = max(values) / min(values)
+    found = f"{min(values):,.2f} to {max(values):,.2f} {unit}, {growth:.2f}×; promised: {within:.2f}×"
+    return Promise(text, growth <= within, found)
+
+
+def broken(promises: Sequence[Promise]) -> list[Promise]:
+    """Those for which the suite fails."""
+    return [promise for promise in promises if promise.binding and promise.kept is False]
