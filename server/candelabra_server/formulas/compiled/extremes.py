@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from candelabra_server.formulas.compiled.compiling import compiled
-from candelabra_server.formulas.compiled.folds import effective_window
+from candelabra_server.formulas.compiled.folds import effective_window, rows_to_double
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, TILE_ROWS, Statistic
 
 __all__ = ["full_extremes", "skipping_extremes"]
@@ -46,9 +46,10 @@ def _extremes(code, at, entries, column, columns, work, sign, missing, full):
         full: NaN and infinite values are values, and windows that are not full have none.
     """
     rows_in_all = len(column)
+    whole = rows_to_double(rows_in_all)
     largest, with_rows = 1, False
     for entry in range(entries):
-        largest = max(largest, effective_window(code[at + entry * _ENTRY], rows_in_all))
+        largest = max(largest, effective_window(code[at + entry * _ENTRY], whole))
         with_rows = with_rows or code[at + entry * _ENTRY + 1] != _VALUE
     lag, levels = 1, 1
     while lag * 2 <= largest:
@@ -80,7 +81,7 @@ def _extremes(code, at, entries, column, columns, work, sign, missing, full):
             here = base + block_rows
             for entry in range(entries):
                 field = at + entry * _ENTRY
-                window = effective_window(code[field], rows_in_all)
+                window = effective_window(code[field], whole)
                 if window < block_rows or window >= 2 * block_rows:
                     continue
                 statistic, out = code[field + 1], columns[code[field + 3], tile : tile + rows]

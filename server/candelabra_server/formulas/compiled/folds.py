@@ -23,13 +23,13 @@ import numpy as np
 from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, TILE_ROWS
 
-__all__ = ["effective_window", "fold_kernel", "places", "quantity"]
+__all__ = ["effective_window", "fold_kernel", "places", "quantity", "rows_to_double"]
 
 _ENTRY = ENTRY_FIELDS
 
 
 @compiled
-def _rows_to_double(rows):
+def rows_to_double(rows):
     """The smallest power of two that is not less than `rows`."""
     power = 1
     while power < rows:
@@ -38,12 +38,12 @@ def _rows_to_double(rows):
 
 
 @compiled
-def effective_window(window, rows):
-    """A window that folds a column of `rows` rows in the same way, and is less than twice the rows.
+def effective_window(window, whole):
+    """A window that folds a column in the same way, and is less than twice `whole`.
 
-    Blocks longer than the column are all the same block, and what lies before the column changes nothing.
+    `whole` is the smallest power of two that is not less than the column's rows. Blocks of so many rows or more are
+    all the same block, and what lies before the column changes nothing.
     """
-    whole = _rows_to_double(rows)
     if window == 0:
         return whole
     return window if window < whole else (window & (whole - 1)) + whole
@@ -155,10 +155,10 @@ def fold_kernel(
     @compiled
     def fold(code, at, entries, left, right, columns, work, parameter, first, start, stop):
         """Rows [start, stop), from blocks that begin at `first` at the earliest."""
-        rows_in_all = len(left)
+        whole = rows_to_double(len(left))
         largest = 1
         for entry in range(entries):
-            largest = max(largest, effective_window(code[at + entry * _ENTRY], rows_in_all))
+            largest = max(largest, effective_window(code[at + entry * _ENTRY], whole))
         lag, levels = 1, 1
         while lag * 2 <= largest:
             lag *= 2
@@ -194,7 +194,7 @@ def fold_kernel(
                 for entry in range(entries):
                     if entry > 0 and code[at + entry * _ENTRY] == code[at + (entry - 1) * _ENTRY]:
                         continue
-                    window = effective_window(code[at + entry * _ENTRY], rows_in_all)
+                    window = effective_window(code[at + entry * _ENTRY], whole)
                     if not window & block_rows:
                         continue
                     done = window & (block_rows - 1)
@@ -262,7 +262,7 @@ def fold_kernel(
                     field = at + entry * _ENTRY
                     if entry == 0 or code[field] != code[field - _ENTRY]:
                         leader = entry
-                    window = effective_window(code[field], rows_in_all)
+                    window = effective_window(code[field], whole)
                     turn = _ones(window) & 1
                     there = accumulators + (2 * leader + turn) * quantities * TILE_ROWS + skipped
                     kept = scalars_of_entries + 2 * leader

@@ -1,31 +1,174 @@
-"""Whether this process has the compiled machine, and how it gets it.
+"""The compiled machine: where it is cached, how it gets there, and whether this process has it.
 
-Importing numba takes long, and compiling the kernels for the first time much longer. So a process has the machine
-only where somebody called `load_machine`, which worker processes find done by the forkserver; everywhere else, and
-where numba cannot be used, the kernels of numpy compute the same values, to the bit.
+Compiling the kernels takes about a minute, so it is done ahead, by `warm_up`, and kept on disk: one folder a
+fingerprint of everything that the compiled code depends on, and in it a list of its files, written last. `load_machine`
+takes the machine from there and never compiles. Where it has not been loaded, the kernels of numpy compute the same
+values, to the bit, several times slower: that is so in every process that does no work of a worker, while the cache
+is being filled, and where numba cannot be used at all.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import os
+import platform
+import sys
+import tempfile
 from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-__all__ = ["load_machine", "loaded_machine"]
+import platformdirs
+
+from candelabra_server.errors import ConfigurationError
+
+__all__ = ["Machine", "cache_folder", "is_warm", "load_machine", "loaded_machine", "warm_up"]
+
+logger = logging.getLogger(__name__)
 
 Machine = Callable[..., Any]
+"""See machine.run_program."""
+
+CACHE_VARIABLE = "CANDELABRA_KERNEL_CACHE"
+"""Names the folder of the cache; without it, the user's own cache folder is taken."""
+_LIST = "complete.json"
+_DEPENDENCIES = ("llvmlite", "numba", "numpy")
 
 
 class _Loaded:
+    """This process's machine: the only state of the module."""
+
     machine: Machine | None = None
 
 
 def loaded_machine() -> Machine | None:
-    """The machine, or None where it has not been loaded."""
+    """The machine, where this process has it."""
     return _Loaded.machine
 
 
-def load_machine() -> Machine:
-    from candelabra_server.formulas.compiled.machine import run_program
+def cache_folder() -> Path:
+    """Where the compiled kernels of this version, on this processor and these libraries, are kept."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    base = Path(chosen) if chosen else platformdirs.user_cache_path("candelabra", appauthor=False) / "kernels"
+    return base / _fingerprint()
 
-    _Loaded.machine = run_program
-    return run_program
+
+def is_warm() -> bool:
+    """Whether the cache has everything that `load_machine` needs."""
+    folder = cache_folder()
+    try:
+        sizes = json.loads((folder / _LIST).read_bytes())
+        return bool(sizes) and all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def load_machine() -> bool:
+    """Takes the machine from the cache, if it is there; whether this process has it now.
+
+    Takes a second for the first time. What is wrong with a cache is logged, not raised: the formulas go on without.
+    """
+    if _Loaded.machine is not None:
+        return True
+    if not is_warm():
+        return False
+    try:
+        _Loaded.machine = _machine_of(cache_folder())
+    except Exception:
+        logger.exception("cannot load the compiled kernels: formulas run without them, several times slower")
+        return False
+    return True
+
+
+def warm_up() -> bool:
+    """Compiles the machine into the cache, unless it is there; whether there was anything to do. Takes a minute.
+
+    Raises:
+        ConfigurationError: the cache cannot be written, or numba cannot be used.
+    """
+    if is_warm():
+        return False
+    folder = cache_folder()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Made beside its place and moved there: nobody sees a half of it, and two that fill it do not meet.
+        with tempfile.TemporaryDirectory(prefix=".filling-", dir=folder.parent, ignore_cleanup_errors=True) as fresh:
+            filled = Path(fresh) / folder.name
+            _machine_of(filled)
+            files = [path for path in filled.rglob("*") if path.is_file()]
+            sizes = {path.relative_to(filled).as_posix(): path.stat().st_size for path in files}
+            (filled / _LIST).write_text(json.dumps(sizes))
+            _replace(filled, folder)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot write the kernel cache {folder.parent}: {error.strerror}; "
+            f"set {CACHE_VARIABLE} to a folder that can be written"
+        ) from error
+    except ImportError as error:
+        raise ConfigurationError("numba cannot be imported, so there are no compiled kernels") from error
+    return True
+
+
+def _machine_of(folder: Path) -> Machine:
+    """The machine, from what a folder has of it; compiled into the folder where that is nothing."""
+    from numba import config  # noqa: PLC0415 - the import that must not happen everywhere
+
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
+    try:
+        from candelabra_server.formulas.compiled.machine import run_program  # noqa: PLC0415 - the same
+
+        run_program.enable_caching()
+    finally:
+        config.CACHE_DIR = before
+    run_program.compile(_SIGNATURE)
+    machine: Machine = run_program
+    return machine
+
+
+_SIGNATURE = "void(Array(int64, 1, 'C', readonly=True), float64[:, ::1], float64[:, ::1], float64[::1])"
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    """Moves a folder to its place; what is there, and is not complete, goes."""
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if is_warm():
+            return  # another process was first
+        folder.rename(fresh.parent / "replaced")
+        fresh.rename(folder)
+
+
+def _fingerprint() -> str:
+    """Of what the compiled code depends on: its sources, the libraries, Python and the processor.
+
+    And of when the machine's source was changed, since numba looks at that too: where the two would not agree about
+    what is in the cache, `load_machine` would compile.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    digest.update(f"{(Path(__file__).parent / 'machine.py').stat().st_mtime_ns}\n".encode())
+    versions = [f"{name} {_version(name)}" for name in _DEPENDENCIES]
+    digest.update("\n".join([*versions, sys.version, platform.machine(), _processor()]).encode())
+    return digest.hexdigest()[:20]
+
+
+def _processor() -> str:
+    """What tells a processor from others, where a cache on a network drive may meet several."""
+    try:
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(sorted({line for line in described if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["BLOCK_ROWS", "ENTRY_FIELDS", "HEADER_FIELDS", "ROWS_FIELDS", "TILE_ROWS", "Opcode", "RowOp", "Statistic"]
+__all__ = ["BLOCK_ROWS", "ENTRY_FIELDS", "HEADER_FIELDS", "LANES", "LONGEST_SLID", "ROWS_FIELDS", "TILE_ROWS", "Opcode", "RowOp", "Statistic"]
 
 ROWS_FIELDS = 6
 HEADER_FIELDS = 4
@@ -24,6 +24,10 @@ BLOCK_ROWS = 1024
 """Of elementwise groups: three columns' blocks fill half of a first-level cache of 48 KB."""
 TILE_ROWS = 1024
 """Of folds."""
+LANES = 8
+"""Sorted windows that are moved in one step: as many 64-bit numbers as the widest registers hold."""
+LONGEST_SLID = 160
+"""Beyond this window, finding a value's place by halving is faster than a pass over all values."""
 
 
 class Opcode(IntEnum):

@@ -64,41 +64,50 @@ def _bounded(value):
 
 
 @compiled
-def _full_value(statistic, window, left_square, right_square, product):
+def _emit_full(statistic, parameter, window, states, inputs, scalars, out, first):
+    _, _, left_squares, right_squares, products = states
     if statistic == _COVARIANCE:
-        return product / (window - 1)
-    if statistic == _CORRELATION:
-        return _bounded(product / (math.sqrt(left_square) * math.sqrt(right_square)))
-    return product / right_square
+        for row in range(len(out)):
+            out[row] = products[row] / (window - 1)
+    elif statistic == _CORRELATION:
+        for row in range(len(out)):
+            out[row] = _bounded(products[row] / (math.sqrt(left_squares[row]) * math.sqrt(right_squares[row])))
+    else:
+        for row in range(len(out)):
+            out[row] = products[row] / right_squares[row]
 
 
 @compiled
-def _skipping_value(statistic, own_flatness, count, left_square, right_square, product):
-    divisor = count - 1 if count > 1 else np.nan
-    if statistic == _COVARIANCE:
-        return product / divisor
-    is_flat = not own_flatness and (
-        math.sqrt(left_square / divisor) <= _FLAT_DEVIATION or math.sqrt(right_square / divisor) <= _FLAT_DEVIATION
-    )
-    if left_square > 0 and right_square > 0 and not is_flat:
-        return _bounded(product / math.sqrt(left_square) / math.sqrt(right_square))
-    return np.nan
+def _is_flat(squares, divisor):
+    return math.sqrt(squares / divisor) <= _FLAT_DEVIATION
+
+
+@compiled
+def _largest_flat(divisor):
+    """The largest sum of squared deviations that is flat: what `_is_flat` says of one is what it says of all below."""
+    flat = _FLAT_DEVIATION * _FLAT_DEVIATION * divisor
+    while not _is_flat(flat, divisor):
+        flat = np.nextafter(flat, 0.0)
+    while _is_flat(np.nextafter(flat, np.inf), divisor):
+        flat = np.nextafter(flat, np.inf)
+    return flat
 
 
 @compiled
 def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
     _, _, left_squares, right_squares, products = states
-    for row in range(len(out)):
-        out[row] = _skipping_value(
-            statistic, parameter == _OWN_FLATNESS, float(window), left_squares[row], right_squares[row], products[row]
-        )
-
-
-@compiled
-def _emit_full(statistic, parameter, window, states, inputs, scalars, out, first):
-    _, _, left_squares, right_squares, products = states
-    for row in range(len(out)):
-        out[row] = _full_value(statistic, window, left_squares[row], right_squares[row], products[row])
+    divisor = window - 1.0 if window > 1 else np.nan
+    if statistic == _COVARIANCE:
+        for row in range(len(out)):
+            out[row] = products[row] / divisor
+    elif window > 1:
+        flat = 0.0 if parameter == _OWN_FLATNESS else _largest_flat(divisor)
+        for row in range(len(out)):
+            left, right = left_squares[row], right_squares[row]
+            value = _bounded(products[row] / math.sqrt(left) / math.sqrt(right))
+            out[row] = value if (left > flat) & (right > flat) else np.nan
+    else:
+        out[:] = np.nan
 
 
 @compiled
@@ -166,14 +175,16 @@ def _merge_gapped(
 def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first):
     counts, left_squares, right_squares, products = states[0], states[5], states[6], states[7]
     for row in range(len(out)):
-        out[row] = _skipping_value(
-            statistic,
-            parameter == _OWN_FLATNESS,
-            counts[row],
-            left_squares[row],
-            right_squares[row],
-            products[row],
-        )
+        divisor = counts[row] - 1 if counts[row] > 1 else np.nan
+        left, right = left_squares[row], right_squares[row]
+        if statistic == _COVARIANCE:
+            out[row] = products[row] / divisor
+        elif left <= 0 or right <= 0 or (
+            parameter != _OWN_FLATNESS and (_is_flat(left, divisor) or _is_flat(right, divisor))
+        ):
+            out[row] = np.nan
+        else:
+            out[row] = _bounded(products[row] / math.sqrt(left) / math.sqrt(right))
 
 
 @compiled

@@ -41,8 +41,18 @@ def _merge(
 
 
 @compiled
-def _emit_sum(statistic, parameter, window, states, inputs, scalars, out, first):
-    out[:] = states[0]
+def _emit_present(statistic, first_present, window, states, inputs, scalars, out, first):
+    """The sums or means; where there are gaps (`first_present` is negative), sums that are yet to be divided."""
+    sums = states[0]
+    if first_present < 0 or statistic != _MEAN:
+        out[:] = sums
+        return
+    partial = len(out) if window == 0 else min(max(int(first_present) + window - first, 0), len(out))
+    for row in range(partial):
+        out[row] = sums[row] / (first + row + 1 - first_present)
+    full, full_sums = out[partial:], sums[partial:]
+    for row in range(len(full)):
+        full[row] = full_sums[row] / window
 
 
 @compiled
@@ -54,7 +64,7 @@ def _emit_full_mean(statistic, parameter, window, states, inputs, scalars, out, 
 
 
 # -0.0 is what changes no sum, not even one of zeros.
-_fold_present = fold_kernel(quantities=1, inputs=0, load=_load_present, merge=_merge, emit=_emit_sum, before=-0.0)
+_fold_present = fold_kernel(quantities=1, inputs=0, load=_load_present, merge=_merge, emit=_emit_present, before=-0.0)
 _fold_full = fold_kernel(quantities=1, inputs=0, load=_load, merge=_merge, emit=_emit_full_mean, before=-0.0)
 
 
@@ -68,29 +78,21 @@ def full_sums(code, at, entries, column, columns, work):
 def skipping_sums(code, at, entries, column, columns, work):
     """`rolling_sum` and `rolling_mean`."""
     rows = len(column)
-    _fold_present(code, at, entries, column, column, columns, work, 0.0, 0, 0, rows)
     first_present = 0
     while first_present < rows and not np.isfinite(column[first_present]):
         first_present += 1
     gaps = 0
     for row in range(first_present, rows):
         gaps += not np.isfinite(column[row])
+    parameter = -1.0 if gaps else float(first_present)
+    _fold_present(code, at, entries, column, column, columns, work, parameter, 0, 0, rows)
     for entry in range(entries):
         field = at + entry * _ENTRY
-        window, is_mean = code[field], code[field + 1] == _MEAN
         out = columns[code[field + 3]]
         if gaps:
-            _divide_by_counts(out, column, window, is_mean)
-            continue
-        out[:first_present] = np.nan
-        if not is_mean:
-            continue
-        head = rows if window == 0 else min(first_present + window, rows)
-        for row in range(first_present, head):
-            out[row] /= row + 1 - first_present
-        full = out[head:]
-        for row in range(len(full)):
-            full[row] /= window
+            _divide_by_counts(out, column, code[field], code[field + 1] == _MEAN)
+        else:
+            out[:first_present] = np.nan
 
 
 @compiled
