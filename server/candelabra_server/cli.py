@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _extra_libraries() -> set[str]:
-    return {"grpc_health", "grpc_reflection", "lark", "pyarrow", "rich", "talib", "typer"}
+    return {"grpc_health", "grpc_reflection", "lark", "platformdirs", "pyarrow", "rich", "talib", "typer"}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""The `candelabra-server` command: serve, demo, import, check-config."""
+"""The `candelabra-server` command: serve, demo, import, check-config, warm-up."""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
 import logging
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,11 +25,14 @@ from candelabra_server.candles.importing import ImportSummary, import_files
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import DEFAULT_LISTEN, DEFAULT_STORE, ServerConfig, available_cpus
 from candelabra_server.errors import CandelabraError, ImportRefusedError
+from candelabra_server.formulas.compiled.loading import cache_folder, is_warm, warm_up
 
 __all__ = ["run"]
 
 _FAILED = 1
 _SHOWN_FILES = 5
+_POLITE = 10
+"""How much compiling yields to whatever else the machine does."""
 
 _app = typer.Typer(
     name="candelabra-server",
@@ -97,8 +103,23 @@ def serve(
     from candelabra_server.app import serve as serve_until_stopped  # noqa: PLC0415 - only this command needs it
 
     config = _config(listen, store, workers, drain_seconds, insecure=insecure)
-    asyncio.run(serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo)))
+    with _filling_kernel_cache():
+        asyncio.run(serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo)))
     _out.print("stopped")
+
+
+@_app.command("warm-up")
+def warm_up_command() -> None:
+    """Compile the kernels of formulas into the cache: once a version and machine, about a minute."""
+    if is_warm():
+        _out.print(f"the kernels are compiled already, in {cache_folder()}", markup=False)
+        return
+    if hasattr(os, "nice"):
+        os.nice(_POLITE)
+    started = time.monotonic()
+    with _err.status("compiling the kernels of formulas, about a minute"):
+        warm_up()
+    _out.print(f"compiled the kernels in {time.monotonic() - started:.0f} s, into {cache_folder()}", markup=False)
 
 
 @_app.command("check-config")
@@ -231,7 +252,26 @@ def _banner(config: ServerConfig, address: str, candle_repo: ICandleRepository) 
     _out.print(f"  listening on  {address}", markup=False)
     _out.print(f"  store         {config.store}: {stored or 'empty, try `candelabra-server demo`'}", markup=False)
     _out.print(f"  workers       {config.workers}")
+    if not is_warm():
+        _out.print("  kernels       being compiled, about a minute; formulas are several times slower until then")
     sys.stdout.flush()  # whoever started the server may be waiting for the address
+
+
+@contextmanager
+def _filling_kernel_cache() -> Iterator[None]:
+    """Meanwhile compiles the kernels in a process of its own, where they are not in the cache; workers take them then.
+
+    What keeps it from it is told by that process, on the standard error that it shares.
+    """
+    if is_warm():
+        yield
+        return
+    command = [sys.executable, "-m", "candelabra_server.cli", "warm-up"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as filling:  # noqa: S603 - ours
+        try:
+            yield
+        finally:
+            filling.terminate()
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def print_formula(console: Console, formula: v1.FormulaDescription) -> None:
 def print_graph(console: Console, formula: v1.FormulaDescription) -> None:
     """Prints every node, inputs first; what is shared says how often it is used."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("node", "operation", "of", "used", "warm-up", "over", "ns a row"):
+    for name in ("node", "operation", "of", "used", "warm-up", "over", "kernel", "ns a row"):
         table.add_column(name, justify="right" if name in {"node", "used", "ns a row"} else "left")
     names: dict[int, list[str]] = {}
     for output in formula.outputs:
@@ -72,6 +72,7 @@ def print_graph(console: Console, formula: v1.FormulaDescription) -> None:
             f"{node.uses}×" if node.uses > 1 else "",
             _candles(node.warm_up_candles, node.whole_history, few=""),
             f"{node.symbol}{'@' if node.timeframe else ''}{node.timeframe}",
+            node.kernel,
             f"{node.nanos_per_row:,.1f}",
         )
     console.print(table)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PRICE_FIELDS", "Candles", "FloatColumn", "MicrosColumn"]
+__all__ = ["PRICE_FIELDS", "Candles", "FloatColumn", "FloatTable", "MicrosColumn"]
 
 FloatColumn = npt.NDArray[np.float64]
 """One value a row; NaN is "no value"."""
+FloatTable = npt.NDArray[np.float64]
+"""Columns of one length, a row of the table each; C-contiguous."""
 MicrosColumn = npt.NDArray[np.int64]
 """UTC microseconds since 1970-01-01, one a row."""
 

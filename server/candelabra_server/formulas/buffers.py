@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from candelabra_server.domain.candles import FloatTable
 from candelabra_server.formulas.compiled.opcodes import BLOCK_ROWS
 from candelabra_server.formulas.graph import Source
 from candelabra_server.formulas.programs import Program, work_room
 
 __all__ = ["Buffers"]
 
-_Table = npt.NDArray[np.float64]
+
+_MOST_KEPT = 32 * 1024 * 1024
+"""Numbers: what one table needs beyond this, 256 MB, is let go after its evaluation."""
 
 
 class Buffers:
-    """Grows to what the largest evaluation so far needed. For one evaluation at a time: the next one overwrites it."""
+    """Grows to what the largest usual evaluation needed. For one evaluation at a time: the next one overwrites it."""
 
     def __init__(self) -> None:
-        self._tables: dict[Source, _Table] = {}
-        self._work: _Table = np.empty(0)
+        self._tables: dict[Source, FloatTable] = {}
+        self._work: FloatTable = np.empty(0)
         self._program: Program | None = None
-        self._scratch: _Table = np.empty((0, BLOCK_ROWS))
+        self._scratch: FloatTable = np.empty((0, BLOCK_ROWS))
 
-    def table(self, source: Source, columns: int, rows: int) -> _Table:
+    def table(self, source: Source, columns: int, rows: int) -> FloatTable:
         """Room for the columns of a source, C-contiguous, one row a column; holds anything."""
         memory = self._tables.get(source)
         if memory is None or len(memory) < columns * rows:
-            memory = self._tables[source] = np.empty(columns * rows)
+            memory = np.empty(columns * rows)
+            if columns * rows <= _MOST_KEPT:
+                self._tables[source] = memory
         return memory[: columns * rows].reshape(columns, rows)
 
-    def work(self, program: Program, rows: int) -> _Table:
+    def work(self, program: Program, rows: int) -> FloatTable:
         """Room for the machine's kernels."""
         needed = work_room(program, rows)
         if len(self._work) < needed:
-            self._work = np.empty(needed)
+            memory = np.empty(needed)
+            if needed > _MOST_KEPT:
+                return memory
+            self._work = memory
         return self._work
 
-    def scratch(self, program: Program) -> _Table:
+    def scratch(self, program: Program) -> FloatTable:
         """The scratch table of a program, its constants filled in."""
         if self._program is not program:
             self._scratch = np.empty((program.scratch_rows, BLOCK_ROWS))

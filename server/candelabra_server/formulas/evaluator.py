@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from candelabra_server.domain.candles import Candles, FloatColumn, MicrosColumn
+from candelabra_server.domain.candles import Candles, FloatColumn, FloatTable, MicrosColumn
 from candelabra_server.errors import Reason, SymbolFailure
 from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.compiled.loading import Machine, loaded_machine
@@ -23,7 +23,7 @@ from candelabra_server.formulas.kernels.resampling import (
 )
 from candelabra_server.formulas.operations import ALIGN, CONSTANT, FIELD, REDUCE
 from candelabra_server.formulas.planner import Plan, Step
-from candelabra_server.formulas.programs import Run
+from candelabra_server.formulas.programs import Program, Run
 
 __all__ = ["Evaluation"]
 
@@ -68,20 +68,21 @@ class Evaluation:
         for source, names in plan.fields.items():
             self._require_fields(source, names)
 
-    def columns(self, buffers: Buffers | None = None) -> list[FloatColumn]:
-        """Every output over all rows of the candles, warm-up included.
+    def columns(self, buffers: Buffers | None = None) -> FloatTable:
+        """Every output over all rows of the candles, warm-up included: one row an output, in their order; C-contiguous.
 
-        One C-contiguous column an output, in their order; no two share memory, none with the candles. By the compiled
-        machine where this process has it, else step by step: the values are the same bits.
+        By the compiled machine where this process has it, else step by step: the values are the same bits.
 
         Args:
-            buffers: where the columns are, until the next evaluation with them; None for new memory.
+            buffers: where the table is, until the next evaluation with them; None for new memory.
         """
         machine = loaded_machine()
-        return self._columns_by_steps() if machine is None else self._columns_by(machine, buffers or Buffers())
+        if machine is None:
+            return self._columns_by_steps()
+        return self.run(self._plan.program, machine, buffers or Buffers())
 
-    def _columns_by(self, machine: Machine, buffers: Buffers) -> list[FloatColumn]:
-        program = self._plan.program
+    def run(self, program: Program, machine: Machine, buffers: Buffers) -> FloatTable:
+        """What a program of the plan's steps gives, in the same form."""
         tables = {
             source: buffers.table(source, columns, len(self.candles_of(source)))
             for source, columns in program.columns.items()
@@ -109,7 +110,7 @@ class Evaluation:
                 if isinstance(part, Run):
                     for code in self._pieces(part, tables[part.source].shape[1]):
                         self._check()
-                        machine(code, tables[part.source], scratch, work)
+                        machine.run(code, tables[part.source], scratch, work)
                     continue
                 self._check()
                 step = self._plan.steps[part.step]
@@ -121,7 +122,7 @@ class Evaluation:
                     tables[step.node.source or OWN][place] = result
         for found, place in program.copies:
             tables[OWN][place] = tables[OWN][found]
-        return list(tables[OWN][: len(self._plan.outputs)])
+        return tables[OWN][: program.outputs]
 
     @staticmethod
     def _pieces(run: Run, rows: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -136,16 +137,13 @@ class Evaluation:
         if self._checkpoint is not None:
             self._checkpoint()
 
-    def _columns_by_steps(self) -> list[FloatColumn]:
+    def _columns_by_steps(self) -> FloatTable:
         kept = dict.fromkeys(self._plan.outputs)
         values = {number: value for number, _, _, value in self.steps() if number in kept}
-        columns: list[FloatColumn] = []
-        given: set[int] = set()
-        for number in self._plan.outputs:
-            shared = number in given or self._plan.steps[number].node.operation is FIELD
-            columns.append(_own_column(values[number], self._rows, shared=shared))
-            given.add(number)
-        return columns
+        table: FloatTable = np.empty((len(self._plan.outputs), self._rows))
+        for column, number in zip(table, self._plan.outputs, strict=True):
+            column[:] = values[number]
+        return table
 
     def steps(self) -> Iterator[tuple[int, Step, list[Any], Any]]:
         """Runs the steps in order: each with its number, the values of its inputs, and its own.
@@ -241,8 +239,3 @@ class Evaluation:
             metadata={"fields": ",".join(missing)},
         )
 
-
-def _own_column(value: FloatColumn | np.float64, rows: int, *, shared: bool) -> FloatColumn:
-    if isinstance(value, np.float64):
-        return np.full(rows, value)
-    return np.array(value, dtype=np.float64, order="C", copy=True) if shared else np.ascontiguousarray(value)

@@ -17,19 +17,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from candelabra_server.domain.candles import FloatTable
 from candelabra_server.domain.periods import period_starts
+from candelabra_server.formulas.buffers import Buffers
+from candelabra_server.formulas.compiled.loading import loaded_machine
 from candelabra_server.formulas.evaluator import Evaluation
 from candelabra_server.formulas.graph import OWN, Node
 from candelabra_server.formulas.operations import ALIGN, CONSTANT, FIELD, OUTPUT, REDUCE, MissingCause
 from candelabra_server.formulas.planner import Plan
+from candelabra_server.formulas.traces import CAUSE_CODES
 
-__all__ = ["lacks_only_warm_up", "missing_counts"]
+__all__ = ["count_missing", "lacks_only_warm_up", "missing_counts"]
 
 _Causes = npt.NDArray[np.int8]
-_CODES: Mapping[MissingCause, int] = {cause: code for code, cause in enumerate(MissingCause, 1)}
-"""What stands in a column of causes; 0 where there is a value."""
-_WARM_UP = _CODES[MissingCause.WARM_UP]
-_MISSING_INPUT = _CODES[MissingCause.MISSING_INPUT]
+_WARM_UP = CAUSE_CODES[MissingCause.WARM_UP]
+_MISSING_INPUT = CAUSE_CODES[MissingCause.MISSING_INPUT]
 
 
 _PLAIN = frozenset(
@@ -50,14 +52,40 @@ def lacks_only_warm_up(plan: Plan) -> bool:
     )
 
 
-def missing_counts(plan: Plan, evaluation: Evaluation, first_row: int) -> list[Mapping[MissingCause, int]]:
+def count_missing(columns: FloatTable, first_row: int) -> tuple[list[int], int]:
+    """How many NaN every column has from a row on, and the last row in which any has one (-1: none)."""
+    machine = loaded_machine()
+    if machine is not None:
+        counts = np.empty(len(columns), dtype=np.int64)
+        last = machine.count_missing(columns, first_row, counts)
+        return counts.tolist(), last
+    missing = np.isnan(columns[:, first_row:])
+    rows = np.flatnonzero(missing.any(axis=0))
+    return np.count_nonzero(missing, axis=1).tolist(), first_row + int(rows[-1]) if len(rows) else -1
+
+
+def missing_counts(
+    plan: Plan, evaluation: Evaluation, first_row: int, buffers: Buffers
+) -> list[Mapping[MissingCause, int]]:
     """How many NaN every output has from a row on, by cause; runs the whole plan again.
 
     Args:
         plan: what the evaluation runs.
         evaluation: over the candles.
         first_row: rows before it are not counted.
+        buffers: memory for the values of every step.
     """
+    machine = loaded_machine()
+    if machine is not None and plan.trace is not None:
+        values = evaluation.run(plan.trace.program, machine, buffers)
+        causes = np.empty(values.shape, dtype=np.int8)
+        counts = np.empty((len(values), len(CAUSE_CODES) + 1), dtype=np.int64)
+        machine.trace_missing(plan.trace.code, values, causes, first_row, counts)
+        return [_named(counts_of_column) for counts_of_column in counts[list(plan.trace.outputs)].tolist()]
+    return _counts_by_steps(plan, evaluation, first_row)
+
+
+def _counts_by_steps(plan: Plan, evaluation: Evaluation, first_row: int) -> list[Mapping[MissingCause, int]]:
     causes: list[Any] = [None] * len(plan.steps)
     outputs = dict.fromkeys(plan.outputs)
     found: dict[int, _Causes] = {}
@@ -73,8 +101,12 @@ def missing_counts(plan: Plan, evaluation: Evaluation, first_row: int) -> list[M
 
 
 def _counted(causes: _Causes) -> Mapping[MissingCause, int]:
-    counts = np.bincount(causes, minlength=len(_CODES) + 1)
-    return {cause: int(counts[code]) for cause, code in _CODES.items() if counts[code]}
+    return _named(np.bincount(causes, minlength=len(CAUSE_CODES) + 1).tolist())
+
+
+def _named(counts: Sequence[int]) -> Mapping[MissingCause, int]:
+    """Counts by cause, of those that there are, from counts by code."""
+    return {cause: counts[code] for cause, code in CAUSE_CODES.items() if counts[code]}
 
 
 def _traced(evaluation: Evaluation, node: Node, inputs: list[Any], below: list[Any], value: Any) -> Any:  # noqa: ANN401 - as values: a column, a number's, or a tuple of them
@@ -97,7 +129,7 @@ def _traced(evaluation: Evaluation, node: Node, inputs: list[Any], below: list[A
         case "choose":
             causes = np.where(missing, _chosen(inputs[0], below), 0)
         case _ if operation.elementwise:
-            causes = np.where(missing, _first_of(below, _CODES[operation.missing]), 0)
+            causes = np.where(missing, _first_of(below, CAUSE_CODES[operation.missing]), 0)
         case _:
             causes = _looking_back(node, below, value)
     return causes.astype(np.int8)
@@ -147,7 +179,7 @@ def _looking_back(node: Node, below: Sequence[_Causes], value: npt.NDArray[np.fl
     rows = np.arange(len(value))
     reach = node.operation.warm_up(*node.settings)
     had_value = np.maximum.accumulate(~missing) if len(value) else ~missing
-    own = np.where((rows < reach) & ~had_value, _WARM_UP, _CODES[node.operation.missing])
+    own = np.where((rows < reach) & ~had_value, _WARM_UP, CAUSE_CODES[node.operation.missing])
     result = own.astype(np.int8)
     for causes in reversed(below):
         column = np.broadcast_to(causes, len(value))

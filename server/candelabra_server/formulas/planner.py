@@ -10,6 +10,7 @@ from candelabra_server.formulas.checker import Output
 from candelabra_server.formulas.graph import Node, Source, other_symbol_need
 from candelabra_server.formulas.operations import FIELD
 from candelabra_server.formulas.programs import Program, make_program
+from candelabra_server.formulas.traces import Trace, make_trace
 
 __all__ = ["Plan", "Step", "make_plan"]
 
@@ -41,6 +42,7 @@ class Plan:
         look_ahead_candles: candles after a row that its values need.
         fields: names of the candle fields that are read, by whose candles they are of; sorted.
         program: the same steps for the compiled machine.
+        trace: how the machine finds why a value is NaN; None where only the steps can tell.
         other_symbols: symbols that are read beside the job's own, with the candles before the range that they need.
     """
 
@@ -52,6 +54,7 @@ class Plan:
     fields: Mapping[Source, tuple[str, ...]]
     other_symbols: Mapping[str, int]
     program: Program
+    trace: Trace | None
 
 
 def make_plan(outputs: Sequence[Output], timeframe: str) -> Plan:
@@ -82,6 +85,7 @@ def make_plan(outputs: Sequence[Output], timeframe: str) -> Plan:
         fields=_fields(nodes),
         other_symbols=_other_symbols(nodes),
         program=make_program(steps, wanted_steps),
+        trace=make_trace(steps, wanted_steps),
     )
 
 

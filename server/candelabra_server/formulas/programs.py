@@ -1,7 +1,7 @@
 """Programs: a plan laid out for the compiled machine.
 
-1. Every step is given to one kind of work: elementwise row work, an entry of a bundle, or a call of its operation's own kernel
-   (instruction_table.py).
+1. Every step is given to one kind of work: elementwise, an entry of a bundle, or a call of its operation's own
+   kernel (instruction_table.py).
 2. `_schedule` puts the work in order: after each bundle or call all elementwise steps that have become possible, as
    one group, so that columns are used while they are in the cache.
 3. `_Layout` gives every value a place: outputs the first columns, in their order; what only its own group needs a row
@@ -26,7 +26,7 @@ from candelabra_server.formulas.graph import OWN, Node, Source
 from candelabra_server.formulas.instruction_table import BUNDLE_OUTPUTS, BUNDLES, ROW_OPERATIONS, Bundled
 from candelabra_server.formulas.operations import CONSTANT, FIELD, OUTPUT
 
-__all__ = ["Call", "Program", "Run", "make_program", "work_room"]
+__all__ = ["Call", "PlanStep", "Program", "Run", "make_program", "read_only", "work_room"]
 
 _MOST_ENTRIES = 32
 """Of one bundle: each has room of its own in the kernels' work memory."""
@@ -35,7 +35,7 @@ _MOST_QUANTITIES = 8
 _NO_PARAMETER = 0.0
 
 
-class _Step(Protocol):
+class PlanStep(Protocol):
     """What a program is made from: see planner.Step."""
 
     @property
@@ -74,16 +74,18 @@ class Program:
 
     Attributes:
         parts: in order.
+        outputs: how many values are wanted: they are the first columns of the job's own source, in order.
         columns: how many columns each source's table has.
         places: for every step whose value is a column of a table, which one.
         copies: outputs that are a value again: from which column to which.
         constants: rows of the scratch table: its last ones, in order.
         scratch_rows: how many rows the scratch table has.
         longest_window, most_entries: for the size of work memory.
-        kernels: for every step, what computes it: the name of a bundle's kind, `ROWS`, or "" for its own kernel.
+        kernels: for every step, what computes it: the name of a bundle's kind, `rows`, or "" for its own kernel.
     """
 
     parts: tuple[Run | Call, ...]
+    outputs: int
     columns: Mapping[Source, int]
     places: Mapping[int, int]
     copies: tuple[tuple[int, int], ...]
@@ -103,7 +105,7 @@ class _Unit:
     opcode: Opcode | None  # None for a call
 
 
-def make_program(steps: Sequence[_Step], outputs: Sequence[int]) -> Program:
+def make_program(steps: Sequence[PlanStep], outputs: Sequence[int]) -> Program:
     """The program of a plan's steps; `outputs` are the numbers of the steps whose values are wanted, in order."""
     work = _Work(steps)
     units = _schedule(work)
@@ -112,6 +114,7 @@ def make_program(steps: Sequence[_Step], outputs: Sequence[int]) -> Program:
     bundles = [unit for unit in units if unit.opcode not in {None, Opcode.ROWS}]
     return Program(
         parts=tuple(parts),
+        outputs=len(outputs),
         columns=dict(layout.columns),
         places=dict(layout.places),
         copies=tuple(layout.copies),
@@ -129,6 +132,13 @@ def _longest(windows: Iterable[int]) -> int:
     return 0 if 0 in found else max(found, default=1)
 
 
+def read_only(code: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Code as the machine takes it: an array that nobody changes."""
+    array = np.array(code, dtype=np.int64)
+    array.flags.writeable = False
+    return array
+
+
 def work_room(program: Program, rows: int) -> int:
     """How many numbers of work memory the kernels of a program need at most over columns of `rows` rows.
 
@@ -144,7 +154,7 @@ def work_room(program: Program, rows: int) -> int:
 class _Work:
     """What kind of work each step is."""
 
-    def __init__(self, steps: Sequence[_Step]) -> None:
+    def __init__(self, steps: Sequence[PlanStep]) -> None:
         self.steps = steps
         self._parents = {number: steps[number].inputs[0] for number in range(len(steps)) if self._is_part(number)}
         hidden = set(self._parents.values())
@@ -192,10 +202,10 @@ class _Work:
     def kernel_name(self, number: int) -> str:
         """What computes a step, for people."""
         if number in self.bundled:
-            return self.bundled[number].opcode.name
+            return self.bundled[number].opcode.name.lower()
         if number in self.hidden:
-            return next(self.bundled[part].opcode.name for part, parent in self._parents.items() if parent == number)
-        return Opcode.ROWS.name if self.is_rows(number) else ""
+            return next(self.kernel_name(part) for part, parent in self._parents.items() if parent == number)
+        return Opcode.ROWS.name.lower() if self.is_rows(number) else ""
 
     def entry(self, number: int) -> tuple[Bundled, int, float, float]:
         """How a step is an entry of its bundle: with its window, and the bundle's and its own parameter."""
@@ -410,7 +420,7 @@ def _encode(work: _Work, units: Sequence[_Unit], layout: _Layout) -> list[Run | 
     def flush() -> None:
         nonlocal code, starts, nanos
         if code:
-            parts.append(Run(source, np.array(code, dtype=np.int64), (*starts, len(code)), nanos))
+            parts.append(Run(source, read_only(code), (*starts, len(code)), nanos))
         code, starts, nanos = [], [], 0.0
 
     for unit in units:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from candelabra_server.domain.candles import Candles, FloatColumn
+from candelabra_server.domain.candles import Candles, FloatTable
 from candelabra_server.errors import (
     FormulaError,
     FormulaNotFoundError,
@@ -32,7 +32,7 @@ from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.evaluator import Evaluation
 from candelabra_server.formulas.graph import Graph
 from candelabra_server.formulas.limits import FormulaLimits
-from candelabra_server.formulas.missing_values import lacks_only_warm_up, missing_counts
+from candelabra_server.formulas.missing_values import count_missing, lacks_only_warm_up, missing_counts
 from candelabra_server.formulas.nodes import ColumnKind
 from candelabra_server.formulas.operations import MissingCause
 from candelabra_server.formulas.planner import Plan, make_plan
@@ -102,8 +102,8 @@ class CompiledFormula:
         others: Mapping[str, Candles] | None = None,
         checkpoint: Callable[[], None] | None = None,
         buffers: Buffers | None = None,
-    ) -> list[FloatColumn]:
-        """One C-contiguous float64 column for each of `columns`, over all rows of the candles.
+    ) -> FloatTable:
+        """The values of each of `columns`, over all rows of the candles: one row of the table a column, C-contiguous.
 
         Args:
             candles: only read. Rows that lack part of their warm-up are NaN or, for Qlib's operators, computed from
@@ -125,11 +125,12 @@ class CompiledFormula:
 
     def missing_counts(
         self,
-        columns: Sequence[FloatColumn],
+        columns: FloatTable,
         candles: Candles,
         *,
         others: Mapping[str, Candles] | None = None,
         checkpoint: Callable[[], None] | None = None,
+        buffers: Buffers | None = None,
     ) -> list[Mapping[MissingCause, int]]:
         """How many rows of the range have no value in each column, by cause; nothing where all have one.
 
@@ -141,17 +142,17 @@ class CompiledFormula:
             candles: as they were given to `evaluate`.
             others: likewise.
             checkpoint: likewise.
+            buffers: others than those which hold `columns`, or None.
         """
         first = candles.warm_up
-        counts = [int(np.count_nonzero(np.isnan(column[first:]))) for column in columns]
+        counts, last = count_missing(columns, first)
         if not any(counts):
             return [{} for _ in counts]
         if self.lacks_only_warm_up and all(np.isfinite(candles.fields[name]).all() for name in self.fields_of("")):
             return [{MissingCause.WARM_UP: count} if count else {} for count in counts]
-        last = max(int(np.flatnonzero(np.isnan(column))[-1]) for column in columns if np.isnan(column).any())
         rows = len(candles) if self.plan.look_ahead_candles else last + 1
         evaluation = Evaluation(self.plan, candles.first(rows), others or {}, checkpoint)
-        return missing_counts(self.plan, evaluation, first)
+        return missing_counts(self.plan, evaluation, first, buffers or Buffers())
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ from candelabra_server.domain.candles import PRICE_FIELDS, Candles
 from candelabra_server.domain.date_range import DateRange
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, WorkerStartError
+from candelabra_server.formulas.buffers import Buffers
+from candelabra_server.formulas.compiled.loading import load_machine
 from candelabra_server.formulas.factory import create_formula_service
 from candelabra_server.formulas.service import ColumnKind as OutputKind
 from candelabra_server.formulas.service import CompiledFormula, FormulaService, MissingCause
@@ -92,6 +94,8 @@ class _Process:
     """This worker process's own state, the only mutable state of the module."""
 
     environments: dict[tuple[str, str], _Environment] = field(default_factory=dict)
+    values: Buffers = field(default_factory=Buffers)
+    traced: Buffers = field(default_factory=Buffers)
     collector: RecordCollector = field(default_factory=RecordCollector)
 
 
@@ -255,6 +259,7 @@ class _SymbolWork:
         except ValueError as error:
             raise SymbolFailure(str(error), reason=Reason.INVALID_REQUEST) from error
         formula = compile_task(task, timeframe, environment.formula_service)
+        load_machine()  # done already by the forkserver, unless the kernels were compiled since
         return cls(environment, task, timeframe, date_range, formula, snapshot_id)
 
     def run(self, symbol: str) -> list[bytes]:
@@ -325,8 +330,10 @@ class _SymbolWork:
             further = sorted(set(candles.fields) - set(PRICE_FIELDS))
             names = [name for name in (*PRICE_FIELDS, *further) if name in candles.fields]
             return [ResultColumn(name, ColumnKind.COLUMN_KIND_NUMBER, candles.fields[name][rows]) for name in names]
-        values = self.formula.evaluate(candles, others=others, checkpoint=checkpoint)
-        missing = self.formula.missing_counts(values, candles, others=others, checkpoint=checkpoint)
+        values = self.formula.evaluate(candles, others=others, checkpoint=checkpoint, buffers=_process.values)
+        missing = self.formula.missing_counts(
+            values, candles, others=others, checkpoint=checkpoint, buffers=_process.traced
+        )
         return [
             ResultColumn(column.name, _KINDS[column.kind], array[rows], _nan_reasons(counts))
             for column, array, counts in zip(self.formula.columns, values, missing, strict=True)

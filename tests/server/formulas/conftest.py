@@ -7,7 +7,16 @@ import pytest
 from bokeh_sampledata import stocks
 
 from candelabra_server.domain.candles import PRICE_FIELDS, Candles
+from candelabra_server.formulas.compiled.loading import load_machine, warm_up
 from candelabra_server.formulas.service import FormulaService
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _machine() -> None:
+    """Formulas are computed by the compiled machine, as in a worker; the steps' own kernels are compared to it."""
+    warm_up()
+    assert load_machine()
+
 
 SYMBOLS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 

@@ -274,7 +274,7 @@ class WarmUp(_message.Message):
     def __init__(self, symbol: _Optional[str] = ..., timeframe: _Optional[str] = ..., candles: _Optional[int] = ..., whole_history: bool = ...) -> None: ...
 
 class GraphNode(_message.Message):
-    __slots__ = ("operation", "settings", "inputs", "uses", "warm_up_candles", "whole_history", "symbol", "timeframe", "nanos_per_row")
+    __slots__ = ("operation", "settings", "inputs", "uses", "warm_up_candles", "whole_history", "symbol", "timeframe", "nanos_per_row", "kernel")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -284,6 +284,7 @@ class GraphNode(_message.Message):
     SYMBOL_FIELD_NUMBER: _ClassVar[int]
     TIMEFRAME_FIELD_NUMBER: _ClassVar[int]
     NANOS_PER_ROW_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
     operation: str
     settings: _containers.RepeatedScalarFieldContainer[str]
     inputs: _containers.RepeatedScalarFieldContainer[int]
@@ -293,7 +294,8 @@ class GraphNode(_message.Message):
     symbol: str
     timeframe: str
     nanos_per_row: float
-    def __init__(self, operation: _Optional[str] = ..., settings: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[int]] = ..., uses: _Optional[int] = ..., warm_up_candles: _Optional[int] = ..., whole_history: bool = ..., symbol: _Optional[str] = ..., timeframe: _Optional[str] = ..., nanos_per_row: _Optional[float] = ...) -> None: ...
+    kernel: str
+    def __init__(self, operation: _Optional[str] = ..., settings: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[int]] = ..., uses: _Optional[int] = ..., warm_up_candles: _Optional[int] = ..., whole_history: bool = ..., symbol: _Optional[str] = ..., timeframe: _Optional[str] = ..., nanos_per_row: _Optional[float] = ..., kernel: _Optional[str] = ...) -> None: ...
 
 class ListFunctionsRequest(_message.Message):
     __slots__ = ("pattern", "family")

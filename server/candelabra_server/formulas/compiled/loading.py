@@ -9,6 +9,7 @@ is being filled, and where numba cannot be used at all.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -19,7 +20,7 @@ import tempfile
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import platformdirs
 
@@ -29,8 +30,14 @@ __all__ = ["Machine", "cache_folder", "is_warm", "load_machine", "loaded_machine
 
 logger = logging.getLogger(__name__)
 
-Machine = Callable[..., Any]
-"""See machine.run_program."""
+_CODE = "Array(int64, 1, 'C', readonly=True)"
+_TABLE = "float64[:, ::1]"
+_SIGNATURES = {
+    "run": f"void({_CODE}, {_TABLE}, {_TABLE}, float64[::1])",
+    "count_missing": f"int64({_TABLE}, int64, int64[::1])",
+    "trace_missing": f"void({_CODE}, {_TABLE}, int8[:, ::1], int64, int64[:, ::1])",
+}
+"""What is compiled: the fields of Machine."""
 
 CACHE_VARIABLE = "CANDELABRA_KERNEL_CACHE"
 """Names the folder of the cache; without it, the user's own cache folder is taken."""
@@ -38,10 +45,22 @@ _LIST = "complete.json"
 _DEPENDENCIES = ("llvmlite", "numba", "numpy")
 
 
+class Machine(NamedTuple):
+    """The compiled functions that Python calls. They let other threads run, and may run in several at once."""
+
+    run: Callable[..., None]
+    """See machine.run_program."""
+    count_missing: Callable[..., int]
+    """See tracing.count_missing."""
+    trace_missing: Callable[..., None]
+    """See tracing.trace_missing."""
+
+
 class _Loaded:
     """This process's machine: the only state of the module."""
 
     machine: Machine | None = None
+    failed: bool = False
 
 
 def loaded_machine() -> Machine | None:
@@ -71,16 +90,13 @@ def load_machine() -> bool:
 
     Takes a second for the first time. What is wrong with a cache is logged, not raised: the formulas go on without.
     """
-    if _Loaded.machine is not None:
-        return True
-    if not is_warm():
-        return False
-    try:
-        _Loaded.machine = _machine_of(cache_folder())
-    except Exception:
-        logger.exception("cannot load the compiled kernels: formulas run without them, several times slower")
-        return False
-    return True
+    if _Loaded.machine is None and not _Loaded.failed and is_warm():
+        try:
+            _Loaded.machine = _machine_of(cache_folder())
+        except Exception:  # whatever is wrong with what is on the disk, values do not depend on it
+            _Loaded.failed = True
+            logger.exception("cannot load the compiled kernels: formulas run without them, several times slower")
+    return _Loaded.machine is not None
 
 
 def warm_up() -> bool:
@@ -120,16 +136,18 @@ def _machine_of(folder: Path) -> Machine:
     config.CACHE_DIR = str(folder)
     try:
         from candelabra_server.formulas.compiled.machine import run_program  # noqa: PLC0415 - the same
+        from candelabra_server.formulas.compiled.tracing import count_missing, trace_missing  # noqa: PLC0415
 
-        run_program.enable_caching()
+        machine = Machine(run_program, count_missing, trace_missing)
+        for function in machine:
+            function.enable_caching()  # type: ignore[attr-defined]  # numba's
     finally:
         config.CACHE_DIR = before
-    run_program.compile(_SIGNATURE)
-    machine: Machine = run_program
+    for name, signature in _SIGNATURES.items():
+        function = getattr(machine, name)
+        function.compile(signature)
+        function.disable_compile()  # a call that does not fit is an error, not another minute
     return machine
-
-
-_SIGNATURE = "void(Array(int64, 1, 'C', readonly=True), float64[:, ::1], float64[:, ::1], float64[::1])"
 
 
 def _replace(fresh: Path, folder: Path) -> None:
@@ -143,16 +161,18 @@ def _replace(fresh: Path, folder: Path) -> None:
         fresh.rename(folder)
 
 
+@functools.cache
 def _fingerprint() -> str:
     """Of what the compiled code depends on: its sources, the libraries, Python and the processor.
 
-    And of when the machine's source was changed, since numba looks at that too: where the two would not agree about
+    And of when the sources of what is called were changed, since numba looks at that too: where the two would not agree about
     what is in the cache, `load_machine` would compile.
     """
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    digest.update(f"{(Path(__file__).parent / 'machine.py').stat().st_mtime_ns}\n".encode())
+    for path in (Path(__file__).parent / name for name in ("machine.py", "tracing.py")):
+        digest.update(f"{path.stat().st_mtime_ns}\n".encode())
     versions = [f"{name} {_version(name)}" for name in _DEPENDENCIES]
     digest.update("\n".join([*versions, sys.version, platform.machine(), _processor()]).encode())
     return digest.hexdigest()[:20]

@@ -7,18 +7,33 @@ An instruction is its opcode, how many numbers follow, and those:
   table.
 - All others: the numbers of one or two input columns, a parameter's number (-1: none), how many entries, then
   ENTRY_FIELDS numbers each: the window (0: all rows so far), the statistic, the entry's own parameter, and the column
-  that it goes to. Entries are sorted by window, 0 last. Parameters are rows of the scratch table, which hold the number everywhere.
+  that it goes to. Entries are sorted by window, 0 last. Parameters are
+  rows of the scratch table, which hold the number everywhere.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["BLOCK_ROWS", "ENTRY_FIELDS", "HEADER_FIELDS", "LANES", "LONGEST_SLID", "ROWS_FIELDS", "TILE_ROWS", "Opcode", "RowOp", "Statistic"]
+__all__ = [
+    "BLOCK_ROWS",
+    "ENTRY_FIELDS",
+    "HEADER_FIELDS",
+    "LANES",
+    "LONGEST_SLID",
+    "ROWS_FIELDS",
+    "TILE_ROWS",
+    "TRACE_FIELDS",
+    "Opcode",
+    "RowOp",
+    "Statistic",
+    "TraceKind",
+]
 
 ROWS_FIELDS = 6
 HEADER_FIELDS = 4
 ENTRY_FIELDS = 4
+TRACE_FIELDS = 7
 
 BLOCK_ROWS = 1024
 """Of elementwise groups: three columns' blocks fill half of a first-level cache of 48 KB."""
@@ -111,3 +126,13 @@ class Statistic(IntEnum):
     COUNT_TRUE = 23
     FLAT = 24
     MEAN_DEVIATION = 25
+
+
+class TraceKind(IntEnum):
+    """How the cause of a column's NaN is found: see missing_values.py."""
+
+    GIVEN = 0
+    FIRST_OF = 1
+    LOOK_BACK = 2
+    SHIFT = 3
+    CHOOSE = 4
