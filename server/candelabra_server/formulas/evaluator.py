@@ -83,46 +83,55 @@ class Evaluation:
 
     def run(self, program: Program, machine: Machine, buffers: Buffers) -> FloatTable:
         """What a program of the plan's steps gives, in the same form."""
-        tables = {
-            source: buffers.table(source, columns, len(self.candles_of(source)))
-            for source, columns in program.columns.items()
-        }
-        calls: dict[int, Any] = {}
+        # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
+        with np.errstate(all="ignore"):
+            tables = {
+                source: buffers.table(source, columns, len(self.candles_of(source)))
+                for source, columns in program.columns.items()
+            }
+            self._fill_given(program, tables)
+            self._run_parts(program, machine, buffers, tables)
+        for found, place in program.copies:
+            tables[OWN][place] = tables[OWN][found]
+        return tables[OWN][: program.outputs]
 
-        def value(number: int) -> Any:  # noqa: ANN401 - as in steps()
-            node = self._plan.steps[number].node
-            if node.operation is CONSTANT:
-                return self._constant(node, [])
-            place = program.places.get(number)
-            return calls[number] if place is None else tables[node.source or OWN][place]
-
+    def _fill_given(self, program: Program, tables: Mapping[Source, FloatTable]) -> None:
+        """Fields, and numbers that are outputs."""
         for number, place in program.places.items():
             node = self._plan.steps[number].node
             if node.operation is FIELD:
                 tables[node.source or OWN][place] = self._field(node, [])
             elif node.operation is CONSTANT:
                 tables[OWN][place] = node.settings[0]
+
+    def _run_parts(
+        self, program: Program, machine: Machine, buffers: Buffers, tables: Mapping[Source, FloatTable]
+    ) -> None:
         work = buffers.work(program, max((table.shape[1] for table in tables.values()), default=0))
         scratch = buffers.scratch(program)
-        # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
-        with np.errstate(all="ignore"):
-            for part in program.parts:
-                if isinstance(part, Run):
-                    for code in self._pieces(part, tables[part.source].shape[1]):
-                        self._check()
-                        machine.run(code, tables[part.source], scratch, work)
-                    continue
-                self._check()
-                step = self._plan.steps[part.step]
-                result = self._run(step, [value(below) for below in step.inputs])
-                place = program.places.get(part.step)
-                if place is None:
-                    calls[part.step] = result
-                else:
-                    tables[step.node.source or OWN][place] = result
-        for found, place in program.copies:
-            tables[OWN][place] = tables[OWN][found]
-        return tables[OWN][: program.outputs]
+        results: dict[int, Any] = {}
+
+        def value(number: int) -> Any:  # noqa: ANN401 - as in steps()
+            node = self._plan.steps[number].node
+            if node.operation is CONSTANT:
+                return self._constant(node, [])
+            place = program.places.get(number)
+            return results[number] if place is None else tables[node.source or OWN][place]
+
+        for part in program.parts:
+            if isinstance(part, Run):
+                for code in self._pieces(part, tables[part.source].shape[1]):
+                    self._check()
+                    machine.run(code, tables[part.source], scratch, work)
+                continue
+            self._check()
+            step = self._plan.steps[part.step]
+            result = self._run(step, [value(below) for below in step.inputs])
+            place = program.places.get(part.step)
+            if place is None:
+                results[part.step] = result
+            else:
+                tables[step.node.source or OWN][place] = result
 
     @staticmethod
     def _pieces(run: Run, rows: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -238,4 +247,3 @@ class Evaluation:
             reason=Reason.FIELD_NOT_STORED,
             metadata={"fields": ",".join(missing)},
         )
-

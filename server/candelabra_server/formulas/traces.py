@@ -15,7 +15,8 @@ import numpy.typing as npt
 from candelabra_server.formulas.compiled.opcodes import TRACE_FIELDS, TraceKind
 from candelabra_server.formulas.graph import OWN, Node
 from candelabra_server.formulas.operations import CONSTANT, FIELD, OUTPUT, MissingCause
-from candelabra_server.formulas.programs import PlanStep, Program, make_program, read_only
+from candelabra_server.formulas.programs import Program, make_program, read_only
+from candelabra_server.formulas.step_work import PlanStep
 
 __all__ = ["CAUSE_CODES", "Trace", "make_trace"]
 

@@ -129,7 +129,7 @@ def _nodes(plan: Plan, warm_ups: Sequence[int]) -> list[GraphNode]:
             whole_history=warm_ups[number] == ALL_HISTORY,
             symbol=step.node.source.symbol if step.node.source else "",
             timeframe=step.node.source.timeframe if step.node.source else "",
-            nanos_per_row=step.node.operation.nanos(*step.node.settings),
+            nanos_per_row=plan.program.nanos[number],
             kernel=plan.program.kernels[number],
         )
         for number, step in enumerate(plan.steps)

@@ -9,14 +9,15 @@ from typing import NamedTuple
 from candelabra.v1 import JobEstimate, Precision, ProcessingJob
 from candelabra_server.candles.repository import StoredSymbol
 from candelabra_server.domain.date_range import DateRange
+from candelabra_server.formulas.programs import Call
 from candelabra_server.formulas.service import CompiledFormula
 
 __all__ = ["estimate_job"]
 
 _SYMBOL_MICROS = 150
 """Typical processor time of one symbol whatever its size: finding its candles, and making and sending its message."""
-_STEP_MICROS = 20
-"""The same for each step of the formula, beside what it takes for every candle."""
+_CALL_MICROS = 20
+"""The same for each step of the formula that no compiled kernel computes, beside what it takes for every candle."""
 _VALUE_NANOS = 2.0
 """The same for every value that is sent."""
 _MESSAGE_BYTES = 80
@@ -73,7 +74,8 @@ def estimate_job(
     )
     value_bytes = 4 if job.output.precision == Precision.PRECISION_FLOAT32 else 8
     columns = _Columns.named([column.name for column in formula.columns]) if formula else None
-    step_nanos = 1_000 * _STEP_MICROS * len(formula.plan.steps) if formula else 0
+    calls = [part for part in formula.plan.program.parts if isinstance(part, Call)] if formula else []
+    call_nanos = 1_000 * _CALL_MICROS * len(calls)
     candles_read = result_rows = 0
     result_bytes = _MESSAGE_BYTES * len(symbols)
     nanos = 1_000.0 * _SYMBOL_MICROS * len(symbols)
@@ -85,7 +87,7 @@ def estimate_job(
         candles_read += share.candles_read + beside
         result_rows += share.rows
         result_bytes += share.rows * (_TIME_BYTES + value_bytes * sent.values_per_row) + sent.head_bytes
-        nanos += step_nanos + share.candles_read * nanos_per_row + share.rows * sent.values_per_row * _VALUE_NANOS
+        nanos += call_nanos + share.candles_read * nanos_per_row + share.rows * sent.values_per_row * _VALUE_NANOS
     return JobEstimate(
         candles_read=candles_read,
         result_rows=result_rows,

@@ -180,17 +180,22 @@ def test_candles_of_no_or_one_row_give_columns_of_that_length(service, expressio
         assert column.shape == (rows,)
 
 
-def test_the_checkpoint_is_called_between_steps_and_what_it_raises_ends_the_evaluation(service, few_candles):
-    formula = service.compile("sma(close, 2) + sma(open, 2)", parameters={})
+def test_the_checkpoint_is_called_between_kernels_that_take_long(service):
+    rows = 400_000
+    columns = {name: np.ones(rows) for name in ("open", "high", "low", "close", "volume")}
+    candles = Candles(symbol="LONG", open_time_micros=np.arange(rows, dtype=np.int64), fields=columns)
+    formula = service.compile("sma(close, 200) + sma(open, 200)", parameters={})
     calls: list[None] = []
-    formula.evaluate(few_candles, checkpoint=lambda: calls.append(None))
-    assert len(calls) == 5
+    formula.evaluate(candles, checkpoint=lambda: calls.append(None))
+    assert len(calls) == 3
 
+
+def test_what_the_checkpoint_raises_ends_the_evaluation(service, few_candles):
     def stop() -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        formula.evaluate(few_candles, checkpoint=stop)
+        service.compile("sma(close, 2)", parameters={}).evaluate(few_candles, checkpoint=stop)
 
 
 def test_a_compiled_formula_cannot_be_changed(service):

@@ -1,4 +1,4 @@
-"""The largest and smallest of many windows, and where they stand; definitions in `kernels/extremes_index.py` and others.
+"""The largest and smallest of many windows, and where they stand; `kernels/extremes_index.py` and others define them.
 
 Blocks of 1, 2, 4, … rows by doubling, as in folds.py; two blocks that may overlap make up any window. Everything here
 selects, so the bits depend on the window's values alone. The smallest is the largest of the negated column.
@@ -38,12 +38,9 @@ def _largest_blocks_with_rows(work, older, newer, merged, older_rows, newer_rows
 
 @compiled
 def _extremes(code, at, entries, column, columns, work, sign, missing, full):
-    """All entries in one pass over the column.
+    """All entries in one pass over the column: the largest values, or the smallest where `sign` is -1.
 
-    Args:
-        sign: 1 for the largest values, -1 for the smallest.
-        missing: stands in for what is not finite, unless windows must be full.
-        full: NaN and infinite values are values, and windows that are not full have none.
+    What is not finite is `missing`; but where windows must be `full`, infinities are values, and NaN is seen to after.
     """
     rows_in_all = len(column)
     whole = rows_to_double(rows_in_all)

@@ -134,7 +134,7 @@ def fold_kernel(
     merge_scalars: Callable[..., Any] = _no_scalars,
     scalars: tuple[float, float] = (0.0, 0.0),
     before: float = 0.0,
-) -> Callable[..., Any]:
+) -> Any:
     """A compiled function that folds the windows of an instruction's entries over some rows of its columns.
 
     Args:
@@ -310,4 +310,3 @@ def _ones(number):
         number &= number - 1
         ones += 1
     return ones
-

@@ -17,10 +17,9 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import platformdirs
 
@@ -48,11 +47,11 @@ _DEPENDENCIES = ("llvmlite", "numba", "numpy")
 class Machine(NamedTuple):
     """The compiled functions that Python calls. They let other threads run, and may run in several at once."""
 
-    run: Callable[..., None]
+    run: Any
     """See machine.run_program."""
-    count_missing: Callable[..., int]
+    count_missing: Any
     """See tracing.count_missing."""
-    trace_missing: Callable[..., None]
+    trace_missing: Any
     """See tracing.trace_missing."""
 
 
@@ -130,19 +129,19 @@ def warm_up() -> bool:
 
 def _machine_of(folder: Path) -> Machine:
     """The machine, from what a folder has of it; compiled into the folder where that is nothing."""
-    from numba import config  # noqa: PLC0415 - the import that must not happen everywhere
+    from numba.core import config  # noqa: PLC0415 - the import that must not happen everywhere
 
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(folder)
+    before = config.CACHE_DIR  # type: ignore[attr-defined]  # made when it is imported
+    config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     try:
         from candelabra_server.formulas.compiled.machine import run_program  # noqa: PLC0415 - the same
         from candelabra_server.formulas.compiled.tracing import count_missing, trace_missing  # noqa: PLC0415
 
         machine = Machine(run_program, count_missing, trace_missing)
         for function in machine:
-            function.enable_caching()  # type: ignore[attr-defined]  # numba's
+            function.enable_caching()
     finally:
-        config.CACHE_DIR = before
+        config.CACHE_DIR = before  # type: ignore[attr-defined]
     for name, signature in _SIGNATURES.items():
         function = getattr(machine, name)
         function.compile(signature)
@@ -165,8 +164,8 @@ def _replace(fresh: Path, folder: Path) -> None:
 def _fingerprint() -> str:
     """Of what the compiled code depends on: its sources, the libraries, Python and the processor.
 
-    And of when the sources of what is called were changed, since numba looks at that too: where the two would not agree about
-    what is in the cache, `load_machine` would compile.
+    And of when the sources of what is called were changed, since numba looks at that too: where the two did not agree
+    about what is in the cache, `load_machine` would compile.
     """
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):

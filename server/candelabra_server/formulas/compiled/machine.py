@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from candelabra_server.formulas.compiled.compiling import callable_from_python, compiled
+from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.decaying import decaying_means
 from candelabra_server.formulas.compiled.extremes import full_extremes, skipping_extremes
 from candelabra_server.formulas.compiled.lines import skipping_lines
@@ -52,7 +52,7 @@ _ORDERED, _FULL_WEIGHTED, _COUNTS, _SHIFT = (
 _HEADER = HEADER_FIELDS
 
 
-@callable_from_python
+@compiled
 def run_program(code, columns, scratch, work):
     """Runs a program to its end.
 
@@ -104,11 +104,11 @@ def _run_bundle(code, at, op, columns, scratch, work):
         ordered_windows(code, first, entries, column, columns, scratch, work)
     elif op == _SHIFT:
         _shift(column, code[first], columns[code[first + 3]])
-    elif op == _FULL_HIGHEST or op == _FULL_LOWEST:
+    elif op in (_FULL_HIGHEST, _FULL_LOWEST):
         full_extremes(code, first, entries, column, columns, work, 1.0 if op == _FULL_HIGHEST else -1.0)
     else:
-        sign = 1.0 if op == _HIGHEST or op == _HIGHEST_OR_GAP else -1.0
-        gaps_win = op == _HIGHEST_OR_GAP or op == _LOWEST_OR_GAP
+        sign = 1.0 if op in (_HIGHEST, _HIGHEST_OR_GAP) else -1.0
+        gaps_win = op in (_HIGHEST_OR_GAP, _LOWEST_OR_GAP)
         skipping_extremes(code, first, entries, column, columns, work, sign, gaps_win)
 
 

@@ -294,7 +294,7 @@ def _merge_higher_gapped(
 @compiled
 def _shape(statistic, count, squares, cubes, fourths):
     """Skewness or kurtosis of one window, as `skipping_windows` defines them."""
-    is_skewness = statistic == _SKEWNESS or statistic == _SKEWNESS_GUARDED
+    is_skewness = statistic in (_SKEWNESS, _SKEWNESS_GUARDED)
     least = 3.0 if is_skewness else 4.0
     value = np.nan
     if count >= least and squares > 0:
@@ -303,7 +303,7 @@ def _shape(statistic, count, squares, cubes, fourths):
         else:
             raw = count * (count + 1) * (count - 1) * (fourths / squares / squares)
             value = (raw - 3 * (count - 1) * (count - 1)) / ((count - 2) * (count - 3))
-    if statistic == _SKEWNESS_GUARDED or statistic == _KURTOSIS_GUARDED:
+    if statistic in (_SKEWNESS_GUARDED, _KURTOSIS_GUARDED):
         if squares / count <= _LEAST_VARIANCE:
             value = np.nan
         if count >= least and squares == 0:

@@ -179,8 +179,10 @@ def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, fir
         left, right = left_squares[row], right_squares[row]
         if statistic == _COVARIANCE:
             out[row] = products[row] / divisor
-        elif left <= 0 or right <= 0 or (
-            parameter != _OWN_FLATNESS and (_is_flat(left, divisor) or _is_flat(right, divisor))
+        elif (
+            left <= 0
+            or right <= 0
+            or (parameter != _OWN_FLATNESS and (_is_flat(left, divisor) or _is_flat(right, divisor)))
         ):
             out[row] = np.nan
         else:

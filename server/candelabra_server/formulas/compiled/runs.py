@@ -28,7 +28,7 @@ def _is_present(left, right, row):
     return np.isfinite(left[row]) and np.isfinite(right[row])
 
 
-def skipping_fold(whole: Callable[..., Any], gapped: Callable[..., Any]) -> Callable[..., Any]:
+def skipping_fold(whole: Callable[..., Any], gapped: Callable[..., Any]) -> Any:
     """A compiled function that folds rows whose longest window is full with `whole`, all others with `gapped`.
 
     A window's bits depend on its rows only, so each run of rows is folded by itself, from the first row that any of

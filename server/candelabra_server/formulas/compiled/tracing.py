@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from candelabra_server.formulas.compiled.compiling import callable_from_python, compiled
+from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.opcodes import TRACE_FIELDS, TraceKind
 
 __all__ = ["count_missing", "trace_missing"]
@@ -19,7 +17,7 @@ _GIVEN, _FIRST_OF, _LOOK_BACK, _SHIFT, _CHOOSE = (
 _FIELDS = TRACE_FIELDS
 
 
-@callable_from_python
+@compiled
 def count_missing(columns, first, counts):
     """How many NaN every column has from a row on; returns the last row of all that has one, -1 for none.
 
@@ -43,7 +41,7 @@ def count_missing(columns, first, counts):
     return last
 
 
-@callable_from_python
+@compiled
 def trace_missing(code, columns, causes, first, counts):
     """The cause of every NaN, and how often each is one.
 
@@ -82,7 +80,7 @@ def _trace_column(kind, reach, own, warm_up, inputs, columns, causes, number):
         for row in range(rows):
             taken = causes[inputs[1], row] if condition[row] != 0 else causes[inputs[2], row]
             cause = causes[inputs[0], row]
-            found[row] = (cause if cause else taken) if values[row] != values[row] else 0
+            found[row] = (cause or taken) if values[row] != values[row] else 0
     elif kind == _FIRST_OF:
         for row in range(rows):
             cause = 0

@@ -19,17 +19,17 @@ _COUNTS = ir.VectorType(ir.IntType(64), LANES)
 _INT = ir.IntType(64)
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:  # noqa: ANN401 - llvmlite's
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
     """To the element of a one-dimensional, contiguous array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [offset])
 
 
 @intrinsic
-def move(typing_context: Any, array: Any, target: Any, source: Any, count: Any) -> Any:  # noqa: ANN401, ARG001 - numba's
+def move(typing_context: Any, array: Any, target: Any, source: Any, count: Any) -> Any:
     """Moves `count` numbers of a float64 array from one place to another; the places may overlap."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target_pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1])
         source_pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[2])
         size = builder.mul(arguments[3], ir.Constant(_INT, np.dtype(np.float64).itemsize))
@@ -39,19 +39,20 @@ def move(typing_context: Any, array: Any, target: Any, source: Any, count: Any) 
     return types.void(array, types.int64, types.int64, types.int64), generate
 
 
-def _slide(counting: bool) -> Any:  # noqa: ANN401, FBT001 - numba's
+def _slide(counting: bool) -> Any:  # noqa: FBT001 - numba's
     """See slide_sorted."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        array_type, array, ordered, window, leaving, entering, counts = signature.args[0], *arguments
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_type = signature.args[0]
+        array, ordered, window, leaving, entering, counts = arguments
 
-        def vector_at(offset: Any, kind: Any = _FLOATS) -> Any:  # noqa: ANN401
+        def vector_at(offset: Any, kind: Any = _FLOATS) -> Any:
             return builder.bitcast(_pointer(context, builder, array_type, array, offset), kind.as_pointer())
 
-        def load(offset: Any) -> Any:  # noqa: ANN401
+        def load(offset: Any) -> Any:
             return builder.load(vector_at(offset), align=8)
 
-        def store(value: Any, offset: Any) -> None:  # noqa: ANN401
+        def store(value: Any, offset: Any) -> None:
             builder.store(value, vector_at(offset, value.type), align=8)
 
         lanes, one = ir.Constant(_INT, LANES), ir.Constant(_INT, 1)
@@ -111,23 +112,21 @@ def _slide(counting: bool) -> Any:  # noqa: ANN401, FBT001 - numba's
 
 
 @intrinsic
-def slide_sorted(typing_context: Any, array: Any, ordered: Any, window: Any, leaving: Any, entering: Any, counts: Any) -> Any:  # noqa: ANN401, ARG001 - numba's
+def slide_sorted(
+    typing_context: Any, array: Any, ordered: Any, window: Any, leaving: Any, entering: Any, counts: Any
+) -> Any:
     """Moves LANES sorted windows on by one row.
 
-    All are places in one float64 array, in which number i of lane l stands at place + i * LANES + l.
-
-    Args:
-        array: the memory.
-        ordered: the windows' values, in ascending order, none NaN.
-        window: how many values each has.
-        leaving: the values that leave; each is in its window.
-        entering: those that enter.
-        counts: only used by slide_sorted_counting.
+    All are places in one float64 array, in which number i of lane l stands at place + i * LANES + l: `ordered` of the
+    windows' values, `window` of each, in ascending order and none NaN; `leaving` of the values that leave, each of
+    which is in its window; `entering` of those that enter. `counts` is for slide_sorted_counting.
     """
     return types.void(array, *[types.int64] * 5), _slide(counting=False)
 
 
 @intrinsic
-def slide_sorted_counting(typing_context: Any, array: Any, ordered: Any, window: Any, leaving: Any, entering: Any, counts: Any) -> Any:  # noqa: ANN401, ARG001 - numba's
-    """The same; leaves at `counts` how many other values of each window are less than the one that enters, then equal."""
+def slide_sorted_counting(
+    typing_context: Any, array: Any, ordered: Any, window: Any, leaving: Any, entering: Any, counts: Any
+) -> Any:
+    """The same; leaves at `counts` how many other values of each window are less than the entering one, then equal."""
     return types.void(array, *[types.int64] * 5), _slide(counting=True)
