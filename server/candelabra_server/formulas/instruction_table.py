@@ -19,14 +19,14 @@ class Bundled:
     Attributes:
         opcode: the bundle's kind: one pass over its column, or its two, fills all entries.
         statistic: what the entry asks for.
-        window: which of the operation's settings is the window.
+        window: which of the operation's settings is the window; None: all rows so far.
         shared: which setting belongs to the whole bundle, such as the weight of an average; None: none.
         own: which setting belongs to the entry, such as a quantile; None: none.
     """
 
     opcode: Opcode
     statistic: Statistic
-    window: int = 0
+    window: int | None = 0
     shared: int | None = None
     own: int | None = None
 
@@ -79,6 +79,8 @@ BUNDLES = {
     "correlation": Bundled(Opcode.FULL_PAIRS, Statistic.CORRELATION),
     "beta": Bundled(Opcode.FULL_PAIRS, Statistic.BETA),
     "decaying_mean": Bundled(Opcode.DECAYING, Statistic.MEAN, window=1, shared=0),
+    "decaying_mean_from_start": Bundled(Opcode.DECAYING, Statistic.MEAN_FROM_START, window=None, shared=0),
+    "rolling_mean_deviation": Bundled(Opcode.MEAN_DEVIATIONS, Statistic.MEAN_DEVIATION),
     "rolling_max": Bundled(Opcode.HIGHEST, Statistic.VALUE),
     "rolling_min": Bundled(Opcode.LOWEST, Statistic.VALUE),
     "index_of_max": Bundled(Opcode.HIGHEST, Statistic.INDEX),
@@ -121,10 +123,14 @@ _NANOS_A_LEVEL = {
 }
 """About how long a window's row takes for every doubling of the window, in nanoseconds; others take 0.5."""
 _NANOS_A_SLID_VALUE = 0.15
+_NANOS_A_DISTANCE = 0.3
+_CANDLES_OF_A_HISTORY = 4096
 
 
 def bundle_nanos(opcode: Opcode, window: int) -> float:
     """About how long one row of an entry takes, in nanoseconds; for estimates only."""
     if opcode is Opcode.ORDERED and 0 < window <= LONGEST_SLID:
         return 2.0 + _NANOS_A_SLID_VALUE * window
+    if opcode is Opcode.MEAN_DEVIATIONS:
+        return _NANOS_A_DISTANCE * (window or _CANDLES_OF_A_HISTORY)
     return _NANOS_A_LEVEL.get(opcode, 0.5) * (window.bit_length() if window else _LEVELS_OF_A_HISTORY)

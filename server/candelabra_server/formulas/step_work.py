@@ -107,7 +107,7 @@ class StepWork:
         settings = self.node(self._parents.get(number, number)).settings
         return (
             bundled,
-            abs(int(settings[bundled.window])),
+            0 if bundled.window is None else abs(int(settings[bundled.window])),
             _NO_PARAMETER if bundled.shared is None else float(settings[bundled.shared]),
             _NO_PARAMETER if bundled.own is None else float(settings[bundled.own]),
         )

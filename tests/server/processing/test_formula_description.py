@@ -7,6 +7,7 @@ from candelabra.v1 import Exactness as ExactnessMessage
 from candelabra_server.errors import FormulaError
 from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.nodes import ColumnKind
+from candelabra_server.formulas.instruction_table import ROW_NANOS
 from candelabra_server.formulas.operations import OPERATIONS, Exactness
 from candelabra_server.formulas.saved import DeclaredParameter, SavedFormula
 from candelabra_server.formulas.service import FormulaService
@@ -177,7 +178,7 @@ def test_the_time_of_a_row_is_that_of_all_nodes():
         "field": OPERATIONS["field"].nanos("close", "", ""),
         "percent_rank": OPERATIONS["percent_rank"].nanos(30),
         "constant": 0,
-        "multiply": OPERATIONS["multiply"].nanos(),
+        "multiply": ROW_NANOS,
     }
     assert found.nanos_per_row == pytest.approx(sum(told.values()))
     assert told["percent_rank"] > told["multiply"] > 0

@@ -8,9 +8,12 @@ import numpy as np
 
 from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.folds import fold_kernel, quantity
+from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, Statistic
 from candelabra_server.formulas.compiled.runs import skipping_fold
 
 __all__ = ["decaying_means"]
+
+_FROM_START = int(Statistic.MEAN_FROM_START)
 
 
 @compiled
@@ -87,5 +90,12 @@ _fold_skipping = skipping_fold(_fold_whole, _fold_gapped)
 
 @compiled
 def decaying_means(code, at, entries, column, columns, work, alpha):
-    """`decaying_mean`."""
+    """`decaying_mean`, and `decaying_mean_from_start`, which stays what it was while nothing comes."""
     _fold_skipping(code, at, entries, column, column, columns, work, alpha)
+    for entry in range(entries):
+        field = at + entry * ENTRY_FIELDS
+        if code[field + 1] == _FROM_START:
+            out = columns[code[field + 3]]
+            for row in range(1, len(out)):
+                if out[row] != out[row]:
+                    out[row] = out[row - 1]

@@ -10,6 +10,7 @@ import numpy as np
 
 from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.decaying import decaying_means
+from candelabra_server.formulas.compiled.deviations import mean_deviations
 from candelabra_server.formulas.compiled.extremes import full_extremes, skipping_extremes
 from candelabra_server.formulas.compiled.lines import skipping_lines
 from candelabra_server.formulas.compiled.moments import full_moments, skipping_higher_moments, skipping_moments
@@ -43,11 +44,12 @@ _HIGHEST, _LOWEST, _HIGHEST_OR_GAP, _LOWEST_OR_GAP, _FULL_HIGHEST, _FULL_LOWEST 
     int(Opcode.FULL_HIGHEST),
     int(Opcode.FULL_LOWEST),
 )
-_ORDERED, _FULL_WEIGHTED, _COUNTS, _SHIFT = (
+_ORDERED, _FULL_WEIGHTED, _COUNTS, _SHIFT, _MEAN_DEVIATIONS = (
     int(Opcode.ORDERED),
     int(Opcode.FULL_WEIGHTED),
     int(Opcode.COUNTS),
     int(Opcode.SHIFT),
+    int(Opcode.MEAN_DEVIATIONS),
 )
 _HEADER = HEADER_FIELDS
 
@@ -102,6 +104,8 @@ def _run_bundle(code, at, op, columns, scratch, work):
         decaying_means(code, first, entries, column, columns, work, scratch[-1 - code[at + 2], 0])
     elif op == _ORDERED:
         ordered_windows(code, first, entries, column, columns, scratch, work)
+    elif op == _MEAN_DEVIATIONS:
+        mean_deviations(code, first, entries, column, columns, work)
     elif op == _SHIFT:
         _shift(column, code[first], columns[code[first + 3]])
     elif op in (_FULL_HIGHEST, _FULL_LOWEST):

@@ -17,11 +17,13 @@ from candelabra_server.formulas.compiled.runs import skipping_fold
 
 __all__ = ["full_moments", "merge_gapped_means", "skipping_higher_moments", "skipping_moments"]
 
-_VARIANCE, _DEVIATION, _SCORE, _FLAT = (
+_VARIANCE, _DEVIATION, _SCORE, _FLAT, _NEAREST, _DISTANCE = (
     int(Statistic.VARIANCE),
     int(Statistic.DEVIATION),
     int(Statistic.SCORE),
     int(Statistic.FLAT),
+    int(Statistic.NEAREST),
+    int(Statistic.DISTANCE),
 )
 _SKEWNESS, _SKEWNESS_GUARDED = int(Statistic.SKEWNESS), int(Statistic.SKEWNESS_GUARDED)
 _KURTOSIS, _KURTOSIS_GUARDED = int(Statistic.KURTOSIS), int(Statistic.KURTOSIS_GUARDED)
@@ -74,7 +76,11 @@ def _merge_full(
 def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
     squares = states[1]
     divisor = window - 1.0 if window > 1 else np.nan
-    if statistic == _VARIANCE:
+    if statistic == _NEAREST:
+        out[:] = inputs[0]
+    elif statistic == _DISTANCE:
+        out[:] = states[0]
+    elif statistic == _VARIANCE:
         for row in range(len(out)):
             out[row] = squares[row] / divisor
     elif statistic == _DEVIATION:
@@ -149,7 +155,13 @@ def _merge_gapped(
 
 @compiled
 def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first):
-    counts, squares = states[0], states[3]
+    counts, values, distances, squares = states
+    if statistic == _NEAREST:
+        out[:] = values
+        return
+    if statistic == _DISTANCE:
+        out[:] = distances
+        return
     for row in range(len(out)):
         variance = squares[row] / (counts[row] - 1.0 if counts[row] > 1 else np.nan)
         if statistic == _VARIANCE:
@@ -168,7 +180,7 @@ _fold_skipping = skipping_fold(_fold_whole, _fold_gapped)
 
 @compiled
 def skipping_moments(code, at, entries, column, columns, work):
-    """`rolling_variance`, `rolling_std`, and whether a window is flat."""
+    """`rolling_variance` and `rolling_std`; whether a window is flat; the two parts that its mean is carried in."""
     _fold_skipping(code, at, entries, column, column, columns, work, 0.0)
 
 

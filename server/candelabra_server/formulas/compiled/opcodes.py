@@ -68,6 +68,7 @@ class Opcode(IntEnum):
     FULL_WEIGHTED = 17
     COUNTS = 18
     SHIFT = 19
+    MEAN_DEVIATIONS = 20
 
 
 class RowOp(IntEnum):
@@ -126,6 +127,9 @@ class Statistic(IntEnum):
     COUNT_TRUE = 23
     FLAT = 24
     MEAN_DEVIATION = 25
+    NEAREST = 26
+    DISTANCE = 27
+    MEAN_FROM_START = 28
 
 
 class TraceKind(IntEnum):

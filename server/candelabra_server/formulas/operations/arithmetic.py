@@ -24,7 +24,7 @@ ARITHMETIC_OPERATIONS = (
     Operation(name="negate", kernel=elementwise.negate, elementwise=True),
     Operation(name="absolute", kernel=elementwise.absolute, elementwise=True),
     Operation(name="sign", kernel=elementwise.sign, elementwise=True),
-    Operation(name="round", kernel=elementwise.round_half_up, elementwise=True, nanos=lambda *_: 20.0),
+    Operation(name="round", kernel=elementwise.round_half_up, elementwise=True),
     Operation(name="logarithm", kernel=elementwise.logarithm, elementwise=True, nanos=lambda *_: 8.0),
     # Not commutative: which of 0 and -0 comes out depends on the order.
     Operation(name="greatest", kernel=elementwise.greatest, elementwise=True),
@@ -33,11 +33,11 @@ ARITHMETIC_OPERATIONS = (
     Operation(name="less_equal", kernel=elementwise.less_equal, elementwise=True),
     Operation(name="equal", kernel=elementwise.equal, elementwise=True, commutative=True),
     Operation(name="not_equal", kernel=elementwise.not_equal, elementwise=True, commutative=True),
-    Operation(name="and", kernel=elementwise.logical_and, elementwise=True, commutative=True, nanos=lambda *_: 13.0),
-    Operation(name="or", kernel=elementwise.logical_or, elementwise=True, commutative=True, nanos=lambda *_: 13.0),
+    Operation(name="and", kernel=elementwise.logical_and, elementwise=True, commutative=True),
+    Operation(name="or", kernel=elementwise.logical_or, elementwise=True, commutative=True),
     Operation(name="not", kernel=elementwise.logical_not, elementwise=True),
     Operation(name="is_missing", kernel=elementwise.is_missing, elementwise=True),
-    Operation(name="choose", kernel=elementwise.choose, elementwise=True, nanos=lambda *_: 13.0),
+    Operation(name="choose", kernel=elementwise.choose, elementwise=True),
     Operation(name="signal_or_zero", kernel=elementwise.signal_or_zero, elementwise=True),
     Operation(name="shift", kernel=elementwise.shift, warm_up=candles),
 )

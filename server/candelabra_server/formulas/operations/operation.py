@@ -79,7 +79,8 @@ class Operation:
         exactness: how far the value depends on the start of the candles, given the warm-up.
         timed: the kernel needs the candles' open times.
         missing: why it gives NaN where what it looks at is there and the warm-up is full.
-        nanos: from the settings: about how long one row takes, in nanoseconds; for estimates only.
+        nanos: from the settings: about how long one row takes the kernel, in nanoseconds; for estimates only. Compiled
+            kernels have their own (instruction_table.py).
     """
 
     name: str

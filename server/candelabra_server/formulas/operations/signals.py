@@ -46,9 +46,9 @@ SIGNAL_OPERATIONS = (
         missing=MissingCause.WARM_UP,
         nanos=lambda *_: 4.0,
     ),
-    Operation(name="count_if", kernel=turning_points.count_if, warm_up=window, nanos=lambda *_: 25.0),
-    Operation(name="highest_bars", kernel=turning_points.highest_bars, warm_up=window, nanos=lambda *_: 55.0),
-    Operation(name="lowest_bars", kernel=turning_points.lowest_bars, warm_up=window, nanos=lambda *_: 55.0),
+    Operation(name="count_if", kernel=turning_points.count_if, warm_up=window),
+    Operation(name="highest_bars", kernel=turning_points.highest_bars, warm_up=window),
+    Operation(name="lowest_bars", kernel=turning_points.lowest_bars, warm_up=window),
     Operation(
         name="pivot_high",
         kernel=turning_points.pivot_high,
@@ -69,17 +69,13 @@ SIGNAL_OPERATIONS = (
         kernel=full_windows.standard_score,
         warm_up=window,
         missing=MissingCause.FLAT_WINDOW,
-        nanos=lambda *_: 60.0,
     ),
-    Operation(name="covariance", kernel=full_pairs.covariance, warm_up=window, nanos=lambda *_: 150.0),
+    Operation(name="covariance", kernel=full_pairs.covariance, warm_up=window),
     Operation(
         name="correlation",
         kernel=full_pairs.correlation,
         warm_up=window,
         missing=MissingCause.FLAT_WINDOW,
-        nanos=lambda *_: 150.0,
     ),
-    Operation(
-        name="beta", kernel=full_pairs.beta, warm_up=window, missing=MissingCause.FLAT_WINDOW, nanos=lambda *_: 150.0
-    ),
+    Operation(name="beta", kernel=full_pairs.beta, warm_up=window, missing=MissingCause.FLAT_WINDOW),
 )

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from candelabra_server.formulas.kernels import full_windows, recursive
 from candelabra_server.formulas.operations.operation import Exactness, Operation, exponential, wilder, window
 
 __all__ = ["WINDOW_OPERATIONS"]
-
-
-def _folded(rows: int, *_: object) -> float:
-    """A fold makes about two passes for every doubling of the window."""
-    return 4.0 * math.log2(rows + 1)
 
 
 def _macd(fast: int, slow: int, signal: int) -> int:
@@ -20,11 +13,11 @@ def _macd(fast: int, slow: int, signal: int) -> int:
 
 
 WINDOW_OPERATIONS = (
-    Operation(name="simple_mean", kernel=full_windows.simple_mean, warm_up=window, nanos=_folded),
-    Operation(name="weighted_mean", kernel=full_windows.weighted_mean, warm_up=window, nanos=_folded),
-    Operation(name="standard_deviation", kernel=full_windows.standard_deviation, warm_up=window, nanos=_folded),
-    Operation(name="highest", kernel=full_windows.highest, warm_up=window, nanos=_folded),
-    Operation(name="lowest", kernel=full_windows.lowest, warm_up=window, nanos=_folded),
+    Operation(name="simple_mean", kernel=full_windows.simple_mean, warm_up=window),
+    Operation(name="weighted_mean", kernel=full_windows.weighted_mean, warm_up=window),
+    Operation(name="standard_deviation", kernel=full_windows.standard_deviation, warm_up=window),
+    Operation(name="highest", kernel=full_windows.highest, warm_up=window),
+    Operation(name="lowest", kernel=full_windows.lowest, warm_up=window),
     Operation(
         name="exponential_mean",
         nanos=lambda *_: 10.0,
