@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-packages check lint constraints proto bench fuzz
+.PHONY: help setup run serve kernels test test-packages check lint constraints proto bench fuzz
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,13 +33,16 @@ serve: $(SETUP) ## Load demo candles once and serve them on 127.0.0.1:50051
 	@$(BIN)/candelabra-server demo --if-missing --store $(STORE)
 	@exec $(BIN)/candelabra-server serve --store $(STORE)
 
-test: $(SETUP) ## Run all tests but those of test-packages
+kernels: $(SETUP) ## Compile the kernels of formulas into the user's cache, once a version: about a minute
+	@$(BIN)/candelabra-server warm-up
+
+test: $(SETUP) kernels ## Run all tests but those of test-packages
 	$(BIN)/python -m pytest
 
 test-packages: $(SETUP) ## Install the packages anew with old and new versions and use them; takes minutes
 	$(BIN)/python -m pytest -m packages tests/packages $(if $(COMBINATIONS),-k "$(COMBINATIONS)")
 
-check: $(SETUP) lint ## Lint, types, import contracts, generated code, coverage of the lifecycle code
+check: $(SETUP) kernels lint ## Lint, types, import contracts, generated code, coverage of the lifecycle code
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/coverage run --include='server/candelabra_server/processing/processing_engine.py,server/candelabra_server/processing/executors/*' \
 	  -m pytest -q tests/server/processing --deselect tests/server/processing/test_engine_leaks.py
@@ -61,8 +64,8 @@ constraints: $(SETUP) ## Write the installed versions to server/constraints.txt
 proto: $(SETUP) ## Generate the messages and stubs anew
 	$(BIN)/python protos/generate.py
 
-bench: $(SETUP) ## Measure beside the peers: make bench SUITE=compute BENCH_OPTIONS="--runs 3"; or lifecycle
+bench: $(SETUP) kernels ## Measure beside the peers: make bench SUITE=compute BENCH_OPTIONS="--runs 3"; or lifecycle
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(SUITE) $(BENCH_OPTIONS)
 
-fuzz: $(SETUP) ## Try formulas that no one would write, for ten CPU-minutes: make fuzz FUZZ_SECONDS=60
+fuzz: $(SETUP) kernels ## Try formulas that no one would write, for ten CPU-minutes: make fuzz FUZZ_SECONDS=60
 	PYTHONPATH=tests $(BIN)/python -m fuzz --cpu-seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)

@@ -103,8 +103,8 @@ def serve(
     from candelabra_server.app import serve as serve_until_stopped  # noqa: PLC0415 - only this command needs it
 
     config = _config(listen, store, workers, drain_seconds, insecure=insecure)
-    with _filling_kernel_cache():
-        asyncio.run(serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo)))
+    with _filling_kernel_cache() as filling:
+        asyncio.run(serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo, filling)))
     _out.print("stopped")
 
 
@@ -246,30 +246,35 @@ def _config(listen: str, store: Path, workers: int | None, drain_seconds: float,
     )
 
 
-def _banner(config: ServerConfig, address: str, candle_repo: ICandleRepository) -> None:
+def _banner(
+    config: ServerConfig, address: str, candle_repo: ICandleRepository, filling: subprocess.Popen[bytes] | None
+) -> None:
     stored = ", ".join(f"{count:,} symbols of {name}" for name, count in candle_repo.timeframes().items())
     _out.print(f"Candelabra {__version__}")
     _out.print(f"  listening on  {address}", markup=False)
     _out.print(f"  store         {config.store}: {stored or 'empty, try `candelabra-server demo`'}", markup=False)
     _out.print(f"  workers       {config.workers}")
-    if not is_warm():
-        _out.print("  kernels       being compiled, about a minute; formulas are several times slower until then")
+    if filling is not None and not is_warm():
+        state = (
+            "being compiled, about a minute; until then" if filling.poll() is None else "not compiled, as told above;"
+        )
+        _out.print(f"  kernels       {state} formulas are several times slower")
     sys.stdout.flush()  # whoever started the server may be waiting for the address
 
 
 @contextmanager
-def _filling_kernel_cache() -> Iterator[None]:
+def _filling_kernel_cache() -> Iterator[subprocess.Popen[bytes] | None]:
     """Meanwhile compiles the kernels in a process of its own, where they are not in the cache; workers take them then.
 
     What keeps it from it is told by that process, on the standard error that it shares.
     """
     if is_warm():
-        yield
+        yield None
         return
     command = [sys.executable, "-m", "candelabra_server.cli", "warm-up"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as filling:  # noqa: S603 - ours
         try:
-            yield
+            yield filling
         finally:
             filling.terminate()
 

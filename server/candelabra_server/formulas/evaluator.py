@@ -97,12 +97,10 @@ class Evaluation:
 
     def _fill_given(self, program: Program, tables: Mapping[Source, FloatTable]) -> None:
         """Fields, and numbers that are outputs."""
-        for number, place in program.places.items():
+        for number in program.given:
             node = self._plan.steps[number].node
-            if node.operation is FIELD:
-                tables[node.source or OWN][place] = self._field(node, [])
-            elif node.operation is CONSTANT:
-                tables[OWN][place] = node.settings[0]
+            column = tables[node.source or OWN][program.places[number]]
+            column[:] = self._field(node, []) if node.operation is FIELD else node.settings[0]
 
     def _run_parts(
         self, program: Program, machine: Machine, buffers: Buffers, tables: Mapping[Source, FloatTable]
@@ -201,8 +199,10 @@ class Evaluation:
 
     def _finished(self, source: Source, column: FloatColumn) -> FloatColumn:
         """The column with NaN for a longer candle that has not closed when the job's last candle has."""
+        if not source.timeframe:
+            return column
         closes, own = self._closes(source), self._closes(OWN)
-        if not source.timeframe or not len(closes) or (len(own) and closes[-1] <= own[-1]):
+        if not len(closes) or (len(own) and closes[-1] <= own[-1]):
             return column
         return np.where(closes <= own[-1], column, np.nan) if len(own) else np.full(len(closes), np.nan)
 

@@ -62,6 +62,7 @@ class Program:
         outputs: how many values are wanted: they are the first columns of the job's own source, in order.
         columns: how many columns each source's table has.
         places: for every step whose value is a column of a table, which one.
+        given: the steps with a place whose value is there before anything runs: fields, and numbers that are outputs.
         copies: outputs that are a value again: from which column to which.
         constants: rows of the scratch table: its last ones, in order.
         scratch_rows: how many rows the scratch table has.
@@ -74,6 +75,7 @@ class Program:
     outputs: int
     columns: Mapping[Source, int]
     places: Mapping[int, int]
+    given: tuple[int, ...]
     copies: tuple[tuple[int, int], ...]
     constants: tuple[float, ...]
     scratch_rows: int
@@ -95,6 +97,7 @@ def make_program(steps: Sequence[PlanStep], outputs: Sequence[int]) -> Program:
         outputs=len(outputs),
         columns=dict(layout.columns),
         places=dict(layout.places),
+        given=tuple(number for number in sorted(layout.places) if work.is_given(number)),
         copies=tuple(layout.copies),
         constants=tuple(layout.constants),
         scratch_rows=layout.temporaries + len(layout.constants),

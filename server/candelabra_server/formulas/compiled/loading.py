@@ -92,6 +92,7 @@ def load_machine() -> bool:
     if _Loaded.machine is None and not _Loaded.failed and is_warm():
         try:
             _Loaded.machine = _machine_of(cache_folder())
+            logger.info("compiled kernels taken from %s", cache_folder())
         except Exception:  # whatever is wrong with what is on the disk, values do not depend on it
             _Loaded.failed = True
             logger.exception("cannot load the compiled kernels: formulas run without them, several times slower")
