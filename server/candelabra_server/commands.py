@@ -24,8 +24,8 @@ from candelabra_server.candles.demo import demo_is_loaded, load_demo
 from candelabra_server.candles.importing import ImportSummary, import_files
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import DEFAULT_LISTEN, DEFAULT_STORE, ServerConfig, available_cpus
-from candelabra_server.errors import CandelabraError, ImportRefusedError
-from candelabra_server.formulas.compiled.loading import cache_folder, is_warm, warm_up
+from candelabra_server.errors import CandelabraError, ConfigurationError, ImportRefusedError
+from candelabra_server.formulas.compiled.loading import cache_folder, is_warm, make_cache_folder, warm_up
 
 __all__ = ["run"]
 
@@ -269,6 +269,12 @@ def _filling_kernel_cache() -> Iterator[subprocess.Popen[bytes] | None]:
     What keeps it from it is told by that process, on the standard error that it shares.
     """
     if is_warm():
+        yield None
+        return
+    try:
+        make_cache_folder()
+    except ConfigurationError as error:
+        _err.print(f"{error.message}; formulas are several times slower without compiled kernels", markup=False)
         yield None
         return
     command = [sys.executable, "-m", "candelabra_server.cli", "warm-up"]

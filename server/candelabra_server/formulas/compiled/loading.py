@@ -9,6 +9,7 @@ is being filled, and where numba cannot be used at all.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -25,7 +26,7 @@ import platformdirs
 
 from candelabra_server.errors import ConfigurationError
 
-__all__ = ["Machine", "cache_folder", "is_warm", "load_machine", "loaded_machine", "warm_up"]
+__all__ = ["Machine", "cache_folder", "is_warm", "load_machine", "loaded_machine", "make_cache_folder", "warm_up"]
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,22 @@ def load_machine() -> bool:
     return _Loaded.machine is not None
 
 
+def make_cache_folder() -> Path:
+    """The folder that holds the caches of all versions, made where it is missing.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    base = cache_folder().parent
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        if not os.access(base, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _unwritable(base, error) from error
+    return base
+
+
 def warm_up() -> bool:
     """Compiles the machine into the cache, unless it is there; whether there was anything to do. Takes a minute.
 
@@ -107,11 +124,10 @@ def warm_up() -> bool:
     """
     if is_warm():
         return False
-    folder = cache_folder()
+    base, folder = make_cache_folder(), cache_folder()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         # Made beside its place and moved there: nobody sees a half of it, and two that fill it do not meet.
-        with tempfile.TemporaryDirectory(prefix=".filling-", dir=folder.parent, ignore_cleanup_errors=True) as fresh:
+        with tempfile.TemporaryDirectory(prefix=".filling-", dir=base, ignore_cleanup_errors=True) as fresh:
             filled = Path(fresh) / folder.name
             _machine_of(filled)
             files = [path for path in filled.rglob("*") if path.is_file()]
@@ -119,13 +135,16 @@ def warm_up() -> bool:
             (filled / _LIST).write_text(json.dumps(sizes))
             _replace(filled, folder)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot write the kernel cache {folder.parent}: {error.strerror}; "
-            f"set {CACHE_VARIABLE} to a folder that can be written"
-        ) from error
+        raise _unwritable(base, error) from error
     except ImportError as error:
         raise ConfigurationError("numba cannot be imported, so there are no compiled kernels") from error
     return True
+
+
+def _unwritable(base: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot write the kernel cache {base}: {error.strerror}; set {CACHE_VARIABLE} to a folder that can be written"
+    )
 
 
 def _machine_of(folder: Path) -> Machine:
@@ -169,9 +188,11 @@ def _fingerprint() -> str:
     about what is in the cache, `load_machine` would compile.
     """
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    digest.update(repr(_SIGNATURES).encode())
+    here = Path(__file__)
+    for path in sorted(set(here.parent.glob("*.py")) - {here}):
         digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    for path in (Path(__file__).parent / name for name in ("machine.py", "tracing.py")):
+    for path in (here.parent / name for name in ("machine.py", "tracing.py")):
         digest.update(f"{path.stat().st_mtime_ns}\n".encode())
     versions = [f"{name} {_version(name)}" for name in _DEPENDENCIES]
     digest.update("\n".join([*versions, sys.version, platform.machine(), _processor()]).encode())
