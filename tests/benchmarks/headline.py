@@ -1,7 +1,8 @@
 """Whole feature sets beside KunQuant, Qlib, polars and pandas: seconds, values a second, peak memory.
 
 1. Our values of a small set of arrays go to a file, with which every peer compares its own before it is timed.
-2. Ours is timed with values let go as they are computed, then with all of them kept, as KunQuant's are.
+2. Ours is timed with values let go as they are computed; with why each NaN is one, as every job is told; and with all
+   values kept, as KunQuant's are.
 3. Every peer is timed in a process of its own on the same arrays, one subject after the other.
 """
 
@@ -24,6 +25,7 @@ from benchmarks.sizes import Shape, Sizes
 __all__ = ["Headline", "measure_headline"]
 
 OURS = "candelabra"
+CAUSES = "candelabra, with causes of NaN"
 KEPT = "candelabra, kept"
 KUNQUANT = "KunQuant"
 FIRST_RUN = "KunQuant, first run"
@@ -125,6 +127,9 @@ def _measure_ours(headline: Headline, features: FeatureSet, shape: Shape, *, run
     with OurPool() as pool:
         measured = pool.time(features, shape, runs=runs, float32=float32)
         _add(headline, work, OURS, measured.median, values, installed, measured.peak_bytes)
+        if not float32:
+            traced = pool.time(features, shape, runs=runs, causes=True)
+            _add(headline, work, CAUSES, traced.median, values, installed, traced.peak_bytes)
         kept_bytes = values * (4 if float32 else 8)
         if kept_bytes > room_bytes():
             headline.notes.append(f"{work}: {KEPT} was left out, there is no room for {kept_bytes / 1e9:.1f} GB")

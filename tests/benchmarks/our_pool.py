@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -77,12 +77,22 @@ class OurPool:
         return dict(self._peaks)
 
     def time(
-        self, work: FeatureSet | str, shape: Shape, *, runs: int, float32: bool = False, kept: str = ""
+        self,
+        work: FeatureSet | str,
+        shape: Shape,
+        *,
+        runs: int,
+        float32: bool = False,
+        kept: str = "",
+        causes: bool = False,
     ) -> Measured:
         """Evaluates all symbols, once for nothing on a few and then `runs` times."""
         self._run(_shares(work, Shape(2 * WORKERS, shape.rows), market_arrays(shape), shares=WORKERS))
         count = max(_SHARES, -(-shape.symbols // _SHARE_SYMBOLS))
-        shares = _shares(work, shape, market_arrays(shape), shares=count, float32=float32, kept=kept)
+        shares = [
+            replace(share, float32=float32, kept=kept, causes=causes)
+            for share in _shares(work, shape, market_arrays(shape), shares=count)
+        ]
         seconds = tuple(self._run(shares) for _ in range(runs))
         return Measured(seconds, sum(self._peaks.values()))
 
@@ -122,9 +132,7 @@ def room_bytes() -> int:
     return min(available, shutil.disk_usage(_SHARED_MEMORY).free) if _SHARED_MEMORY.exists() else available
 
 
-def _shares(
-    work: FeatureSet | str, shape: Shape, folder: object, *, shares: int, float32: bool = False, kept: str = ""
-) -> list[Share]:
+def _shares(work: FeatureSet | str, shape: Shape, folder: object, *, shares: int) -> list[Share]:
     bounds = np.linspace(0, shape.symbols, min(shares, shape.symbols) + 1).astype(int).tolist()
     return [
         Share(
@@ -132,8 +140,6 @@ def _shares(
             first=first,
             end=end,
             work=work,
-            float32=float32,
-            kept=kept,
             symbols=shape.symbols,
         )
         for first, end in pairwise(bounds)

@@ -17,6 +17,7 @@ from benchmarks.feature_sets import FeatureSet
 from benchmarks.market_arrays import FIELDS, open_field
 from benchmarks.peers.peer_job import process_peak_bytes
 from candelabra_server.domain.candles import Candles, FloatColumn
+from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
 
@@ -39,6 +40,7 @@ class Share:
         float32: values are converted, as for a job in PRECISION_FLOAT32.
         kept: name of a shared block of all symbols' values, (symbols, columns, rows), that they are copied to;
             empty: each symbol's are let go, as when they are streamed out.
+        causes: why values are NaN is found too, as for every job.
         symbols: of all shares together.
     """
 
@@ -48,7 +50,19 @@ class Share:
     work: FeatureSet | str
     float32: bool = False
     kept: str = ""
+    causes: bool = False
     symbols: int = 0
+
+
+class _Memory:
+    """What a worker uses again from symbol to symbol."""
+
+    def __init__(self) -> None:
+        self.values = Buffers()
+        self.traced = Buffers()
+
+
+_memory = _Memory()
 
 
 class Done(NamedTuple):
@@ -64,13 +78,13 @@ def evaluate_share(share: Share) -> Done:
     formula = _compiled(share.work)
     kept = _kept_values(share, len(formula.columns)) if share.kept else None
     for symbol, candles in _each_candles(share):
-        columns = formula.evaluate(candles)
+        columns = formula.evaluate(candles, buffers=_memory.values)
+        if share.causes:
+            formula.missing_counts(columns, candles, buffers=_memory.traced)
         if kept is not None:
-            for number, column in enumerate(columns):
-                kept[symbol, number] = column
+            kept[symbol] = columns
         elif share.float32:
-            for column in columns:
-                column.astype(np.float32)
+            columns.astype(np.float32)
     return Done(os.getpid(), process_peak_bytes())
 
 

@@ -12,6 +12,8 @@ from candelabra_server.formulas.programs import Program, work_room
 __all__ = ["Buffers"]
 
 
+_LINE = 8
+"""Numbers in a line of the processor's cache."""
 _MOST_KEPT = 32 * 1024 * 1024
 """Numbers: what one table needs beyond this, 256 MB, is let go after its evaluation."""
 
@@ -35,10 +37,11 @@ class Buffers:
         return memory[: columns * rows].reshape(columns, rows)
 
     def work(self, program: Program, rows: int) -> FloatTable:
-        """Room for the machine's kernels."""
+        """Room for the machine's kernels, from a multiple of 64 bytes on."""
         needed = work_room(program, rows)
         if len(self._work) < needed:
-            memory = np.empty(needed)
+            memory = np.empty(needed + _LINE)
+            memory = memory[-(memory.ctypes.data // memory.itemsize) % _LINE :]
             if needed > _MOST_KEPT:
                 return memory
             self._work = memory

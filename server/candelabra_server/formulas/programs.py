@@ -27,6 +27,8 @@ __all__ = ["Call", "Program", "Run", "make_program", "read_only", "work_room"]
 
 _MOST_QUANTITIES = 8
 """Of the state of a fold."""
+_FEWEST_KEPT = 8
+"""Rows before a tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,9 @@ def work_room(program: Program, rows: int) -> int:
     whole = 1 << max(rows - 1, 0).bit_length()
     lag = min(program.longest_window, 2 * whole) if program.longest_window else whole
     levels = lag.bit_length() + 1
-    states = _MOST_QUANTITIES * (2 * lag + (levels + 2 * program.most_entries) * TILE_ROWS)
-    return states + 2 * (lag + TILE_ROWS + levels + program.most_entries) + rows
+    blocks = 2 * lag + _FEWEST_KEPT * levels + (levels + 2 * program.most_entries) * TILE_ROWS
+    inputs = 2 * (lag + _FEWEST_KEPT + TILE_ROWS)
+    return _MOST_QUANTITIES * blocks + inputs + 2 * (levels + program.most_entries) + rows
 
 
 def _encode(work: StepWork, units: Sequence[Unit], layout: Layout) -> list[Run | Call]:

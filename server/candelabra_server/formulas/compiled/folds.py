@@ -10,7 +10,8 @@ blocks, `emit` the values of a window's state. Numbers that are the same for all
 them) are merged once a block length by `merge_scalars`.
 
 Work memory, in this order: inputs (kept rows, then a tile), the levels' states (likewise), two accumulators an
-entry, scalars.
+entry, scalars. Work memory begins at a multiple of 64 bytes, and so does every tile: a vector that lies across two
+cache lines costs twice.
 """
 
 from __future__ import annotations
@@ -52,6 +53,12 @@ def effective_window(window, whole):
 @compiled
 def _no_scalars(older, newer, older_rows, newer_rows, parameter):
     return newer
+
+
+@compiled
+def kept_rows(block_rows):
+    """How many rows of a level are kept: those of its block, and as many that tiles begin where vectors may."""
+    return max(block_rows, 8)
 
 
 @compiled
@@ -163,16 +170,21 @@ def fold_kernel(
         while lag * 2 <= largest:
             lag *= 2
             levels += 1
-        input_stride = lag + TILE_ROWS
+        input_stride = kept_rows(lag) + TILE_ROWS
         states = inputs * input_stride
-        accumulators = states + quantities * (2 * lag + levels * TILE_ROWS)
+        accumulators = states
+        block_rows = 1
+        for _ in range(levels):
+            accumulators += quantities * (kept_rows(block_rows) + TILE_ROWS)
+            block_rows *= 2
         scalars_of_levels = accumulators + 2 * entries * quantities * TILE_ROWS
         scalars_of_entries = scalars_of_levels + 2 * levels
-        _fill_kept(work, 0, inputs, lag, input_stride, before)
+        _fill_kept(work, 0, inputs, kept_rows(lag), input_stride, before)
         block_rows, level_base = 1, states
         for _ in range(levels):
-            _fill_kept(work, level_base, quantities, block_rows, block_rows + TILE_ROWS, before)
-            level_base += quantities * (block_rows + TILE_ROWS)
+            kept = kept_rows(block_rows)
+            _fill_kept(work, level_base, quantities, kept, kept + TILE_ROWS, before)
+            level_base += quantities * (kept + TILE_ROWS)
             block_rows *= 2
         work[scalars_of_levels], work[scalars_of_levels + 1] = first_scalar, second_scalar
         for tile in range(first, stop, TILE_ROWS):
@@ -182,14 +194,14 @@ def fold_kernel(
                 right,
                 tile,
                 tile + rows,
-                input_views(work, lag, input_stride, rows),
-                views(work, states + 1, 1 + TILE_ROWS, rows),
+                input_views(work, kept_rows(lag), input_stride, rows),
+                views(work, states + kept_rows(1), kept_rows(1) + TILE_ROWS, rows),
             )
             block_rows, level_base = 1, states
             level = 0
             while True:
-                stride = block_rows + TILE_ROWS
-                here = level_base + block_rows
+                stride = kept_rows(block_rows) + TILE_ROWS
+                here = level_base + kept_rows(block_rows)
                 scalar = scalars_of_levels + 2 * level
                 for entry in range(entries):
                     if entry > 0 and code[at + entry * _ENTRY] == code[at + (entry - 1) * _ENTRY]:
@@ -211,8 +223,8 @@ def fold_kernel(
                     else:
                         merge(
                             work,
-                            places(lag - done, input_stride, rows),
-                            places(lag, input_stride, rows),
+                            places(kept_rows(lag) - done, input_stride, rows),
+                            places(kept_rows(lag), input_stride, rows),
                             places(here - done, stride, rows),
                             places(there, TILE_ROWS, rows),
                             places(other, TILE_ROWS, rows),
@@ -234,11 +246,11 @@ def fold_kernel(
                 next_base = level_base + quantities * stride
                 merge(
                     work,
-                    places(lag - block_rows, input_stride, rows),
-                    places(lag, input_stride, rows),
+                    places(kept_rows(lag) - block_rows, input_stride, rows),
+                    places(kept_rows(lag), input_stride, rows),
                     places(here - block_rows, stride, rows),
                     places(here, stride, rows),
-                    places(next_base + 2 * block_rows, 2 * block_rows + TILE_ROWS, rows),
+                    places(next_base + kept_rows(2 * block_rows), kept_rows(2 * block_rows) + TILE_ROWS, rows),
                     block_rows,
                     block_rows,
                     (work[scalar], work[scalar + 1]),
@@ -271,16 +283,16 @@ def fold_kernel(
                         parameter,
                         code[field],
                         views(work, there, TILE_ROWS, rows - skipped),
-                        input_views(work, lag + skipped, input_stride, rows - skipped),
+                        input_views(work, kept_rows(lag) + skipped, input_stride, rows - skipped),
                         (work[kept], work[kept + 1]),
                         columns[code[field + 3], tile + skipped : tile + rows],
                         tile + skipped,
                     )
-            _keep(work, 0, inputs, lag, input_stride, rows)
+            _keep(work, 0, inputs, kept_rows(lag), input_stride, rows)
             block_rows, level_base = 1, states
             for _ in range(levels):
-                stride = block_rows + TILE_ROWS
-                _keep(work, level_base, quantities, block_rows, stride, rows)
+                stride = kept_rows(block_rows) + TILE_ROWS
+                _keep(work, level_base, quantities, kept_rows(block_rows), stride, rows)
                 level_base += quantities * stride
                 block_rows *= 2
 

@@ -37,8 +37,9 @@ TRACE_FIELDS = 7
 
 BLOCK_ROWS = 1024
 """Of elementwise groups: three columns' blocks fill half of a first-level cache of 48 KB."""
-TILE_ROWS = 1024
-"""Of folds."""
+TILE_ROWS = 960
+"""Of folds. What lies a tile apart must not lie near a multiple of 4,096 bytes apart: the processor would take a load
+from one for a load of what it is storing in the other."""
 LANES = 8
 """Sorted windows that are moved in one step: as many 64-bit numbers as the widest registers hold."""
 LONGEST_SLID = 160

@@ -212,10 +212,10 @@ def full_pairs(code, at, entries, left, right, columns, work):
 def skipping_pairs(code, at, entries, left, right, columns, work):
     """`rolling_covariance` and `rolling_correlation`."""
     rows = len(left)
-    same = True
+    different = 0
     for row in range(rows):
-        same = same and np.isfinite(left[row]) == np.isfinite(right[row])
-    if same:
+        different += np.isfinite(left[row]) != np.isfinite(right[row])
+    if not different:
         _fold_skipping(code, at, entries, left, right, columns, work, _PAIRS_FLATNESS)
         return
     _fold_skipping(code, at, entries, left, right, columns, work, _OWN_FLATNESS)

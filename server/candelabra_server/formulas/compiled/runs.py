@@ -12,6 +12,9 @@ from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS
 
 __all__ = ["longest_window", "skipping_fold"]
 
+_AT_ONCE = 64
+"""Rows that are looked at without a branch."""
+
 
 @compiled
 def longest_window(code, at, entries, rows):
@@ -26,6 +29,22 @@ def longest_window(code, at, entries, rows):
 @compiled
 def _is_present(left, right, row):
     return np.isfinite(left[row]) and np.isfinite(right[row])
+
+
+@compiled
+def _next_gap(left, right, row):
+    """The first row from `row` on in which a value is missing; the number of rows where there is none."""
+    rows = len(left)
+    while row + _AT_ONCE <= rows:
+        missing = 0
+        for near in range(_AT_ONCE):
+            missing += not (np.isfinite(left[row + near]) & np.isfinite(right[row + near]))
+        if missing:
+            break
+        row += _AT_ONCE
+    while row < rows and _is_present(left, right, row):
+        row += 1
+    return row
 
 
 def skipping_fold(whole: Callable[..., Any], gapped: Callable[..., Any]) -> Any:
@@ -47,8 +66,7 @@ def skipping_fold(whole: Callable[..., Any], gapped: Callable[..., Any]) -> Any:
                     last_gap = row
                 row += 1
             first_whole = row
-            while row < rows and _is_present(left, right, row):
-                row += 1
+            row = _next_gap(left, right, row)
             if row == first_whole and row < rows:
                 # A gap just where the windows would have been full: the run with gaps goes on.
                 last_gap = row
