@@ -164,6 +164,7 @@ def _machine_of(folder: Path) -> Machine:
         config.CACHE_DIR = before  # type: ignore[attr-defined]
     for name, signature in _SIGNATURES.items():
         function = getattr(machine, name)
+        function.disable_compile(False)  # as it is left by the warm-up in the same process
         function.compile(signature)
         function.disable_compile()  # a call that does not fit is an error, not another minute
     return machine
