@@ -16,7 +16,7 @@ import numpy.typing as npt
 from benchmarks.feature_sets import FeatureSet
 from benchmarks.market_arrays import FIELDS, open_field
 from benchmarks.peers.peer_job import process_peak_bytes
-from candelabra_server.domain.candles import Candles, FloatColumn
+from candelabra_server.domain.candles import Candles, FloatColumn, MicrosColumn
 from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
@@ -96,8 +96,12 @@ def columns_of(share: Share) -> npt.NDArray[np.float64]:
 
 def symbol_candles(symbol: int, fields: dict[str, FloatColumn]) -> Candles:
     """One symbol's daily candles."""
-    rows = len(next(iter(fields.values())))
-    return Candles(f"S{symbol:05d}", np.arange(rows, dtype=np.int64) * _DAY_MICROS, fields)
+    return Candles(f"S{symbol:05d}", _open_times(len(next(iter(fields.values())))), fields)
+
+
+@cache
+def _open_times(rows: int) -> MicrosColumn:
+    return np.arange(rows, dtype=np.int64) * _DAY_MICROS
 
 
 def _each_candles(share: Share) -> Iterator[tuple[int, Candles]]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from candelabra_server.domain.candles import PRICE_FIELDS, Candles
+from candelabra_server.domain.candles import PRICE_FIELDS, Candles, FloatTable
 from candelabra_server.errors import FormulaError, FormulaNotFoundError, SymbolFailure
 from candelabra_server.formulas.builtins import BUILTIN_FORMULAS
 from candelabra_server.formulas.compile_options import CompileOptions
+from candelabra_server.formulas.evaluator import Evaluation
 from candelabra_server.formulas.problems import MOST_PROBLEMS
 from candelabra_server.formulas.saved import DeclaredParameter, SavedFormula
 from candelabra_server.formulas.service import ColumnKind, CompiledFormula, FormulaService
@@ -131,6 +132,8 @@ def evaluate_attempt(attempt: Attempt) -> Outcome:
         return outcome
     _expect(_bits(candles, *others.values()) == before, "the candles were changed")
     _check_columns(outcome.formula, candles, columns)
+    by_steps = Evaluation(outcome.formula.plan, candles, others)._columns_by_steps()
+    _expect(np.array_equal(columns, by_steps, equal_nan=True), "the machine's values are not those of the steps")
     for column, causes in zip(columns, counts, strict=True):
         missing = int(np.isnan(column[WARM_UP:]).sum())
         _expect(sum(causes.values()) == missing, f"{missing} values are missing, {causes} are told")
@@ -158,7 +161,7 @@ def _check_problems(text: str, error: FormulaError) -> None:
         _expect("\n" not in problem.message, f"a message of several lines: {problem.message!r}")
 
 
-def _check_columns(formula: CompiledFormula, candles: Candles, columns: list[np.ndarray]) -> None:
+def _check_columns(formula: CompiledFormula, candles: Candles, columns: FloatTable) -> None:
     _expect(len(columns) == len(formula.columns), f"{len(columns)} columns for {len(formula.columns)} names")
     for described, column in zip(formula.columns, columns, strict=True):
         is_column = isinstance(column, np.ndarray) and column.dtype == np.float64 and column.shape == (len(candles),)

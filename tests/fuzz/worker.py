@@ -22,6 +22,7 @@ import atheris
 with atheris.instrument_imports(include=["candelabra_server.formulas", "candelabra_server.domain"]):
     from fuzz.attempts import Attempt, compile_attempt, evaluate_attempt
 
+from candelabra_server.formulas.compiled.loading import load_machine
 from fuzz.mutation import mutated
 from fuzz.vocabulary import expression
 
@@ -112,6 +113,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True, help="has corpus-TARGET and findings")
     arguments = parser.parse_args()
+    load_machine()
     warnings.simplefilter("error")
     findings = arguments.folder / "findings"
     fuzzer = Fuzzer(

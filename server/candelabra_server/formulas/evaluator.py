@@ -58,13 +58,6 @@ class Evaluation:
         self._close_times: dict[Source, MicrosColumn] = {}
         self._closed_rows: dict[tuple[Source, Source], npt.NDArray[np.int64]] = {}
         self._rows = len(candles)
-        # What needs the candles themselves, not columns.
-        self._special: Mapping[str, Callable[[Node, list[Any]], Any]] = {
-            ALIGN.name: self._align,
-            CONSTANT.name: self._constant,
-            FIELD.name: self._field,
-            REDUCE.name: self._reduce,
-        }
         for source, names in plan.fields.items():
             self._require_fields(source, names)
 
@@ -208,9 +201,9 @@ class Evaluation:
 
     def _run(self, step: Step, inputs: list[Any]) -> Any:  # noqa: ANN401 - a column, a number or a bundle
         node = step.node
-        special = self._special.get(node.operation.name)
+        special = _SPECIAL.get(node.operation.name)
         if special is not None:
-            return special(node, inputs)
+            return special(self, node, inputs)
         if node.operation.elementwise:
             return node.operation.kernel(*inputs, *node.settings)
         candles = self.candles_of(node.source or OWN)
@@ -247,3 +240,14 @@ class Evaluation:
             reason=Reason.FIELD_NOT_STORED,
             metadata={"fields": ",".join(missing)},
         )
+
+
+_SPECIAL: Mapping[str, Callable[[Evaluation, Node, list[Any]], Any]] = {
+    ALIGN.name: Evaluation._align,  # noqa: SLF001 - its own
+    CONSTANT.name: Evaluation._constant,  # noqa: SLF001
+    FIELD.name: Evaluation._field,  # noqa: SLF001
+    REDUCE.name: Evaluation._reduce,  # noqa: SLF001
+}
+"""What needs the candles themselves, not columns. Not of the instance: what refers to itself, and with it mapped
+candles, would stay until the collector finds it.
+"""

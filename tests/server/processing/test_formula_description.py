@@ -6,8 +6,8 @@ from candelabra.v1 import ColumnKind as KindMessage
 from candelabra.v1 import Exactness as ExactnessMessage
 from candelabra_server.errors import FormulaError
 from candelabra_server.formulas.compile_options import CompileOptions
-from candelabra_server.formulas.nodes import ColumnKind
 from candelabra_server.formulas.instruction_table import ROW_NANOS
+from candelabra_server.formulas.nodes import ColumnKind
 from candelabra_server.formulas.operations import OPERATIONS, Exactness
 from candelabra_server.formulas.saved import DeclaredParameter, SavedFormula
 from candelabra_server.formulas.service import FormulaService

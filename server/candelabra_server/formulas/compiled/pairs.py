@@ -190,22 +190,22 @@ def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, fir
 
 
 @compiled
-def _no_window_is_full(code, at, entries, left, right, columns, work, parameter, first, start, stop):
-    for entry in range(entries):
-        columns[code[at + entry * _ENTRY + 3], start:stop] = np.nan
+def _window_is_not_full(code, at, entries, left, right, columns, work, parameter, first, start, stop):
+    columns[code[at + 3], start:stop] = np.nan
 
 
 _fold_whole = fold_kernel(quantities=5, inputs=2, load=_load, merge=_merge, emit=_emit)
 _fold_gapped = fold_kernel(quantities=8, inputs=0, load=_load_gapped, merge=_merge_gapped, emit=_emit_gapped)
 _fold_full_runs = fold_kernel(quantities=5, inputs=2, load=_load, merge=_merge, emit=_emit_full)
 _fold_skipping = skipping_fold(_fold_whole, _fold_gapped)
-_fold_full = skipping_fold(_fold_full_runs, _no_window_is_full)
+_fold_full = skipping_fold(_fold_full_runs, _window_is_not_full)
 
 
 @compiled
 def full_pairs(code, at, entries, left, right, columns, work):
-    """`covariance`, `correlation` and `beta`."""
-    _fold_full(code, at, entries, left, right, columns, work, _PAIRS_FLATNESS)
+    """`covariance`, `correlation` and `beta`: each entry by itself, since each is full from another row on."""
+    for entry in range(entries):
+        _fold_full(code, at + entry * _ENTRY, 1, left, right, columns, work, _PAIRS_FLATNESS)
 
 
 @compiled
