@@ -245,7 +245,7 @@ SLOWER_BECAUSE: Mapping[str, str] = {
     "median": _ORDER,
     "quantile": "ours moves half a long window's values on average, for every row",
     "mad": "full windows without gaps are all that it knows; ours asks every value whether it is there",
-    "ema": "it is recursive; ours folds a window until what is older weighs 1e-14, so that no value depends on the start",
+    "ema": "it is recursive; ours folds all that weighs more than 1e-14, so that no value depends on the start",
     "ema of TA-Lib": "it is the same function; ours sees to gaps around it, and is timed with the whole call",
 }
 """By kernel, why it may be slower than the best peer; what is slower without a reason here is a broken promise."""

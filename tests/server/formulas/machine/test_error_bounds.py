@@ -7,6 +7,7 @@ added before. What underflows is off by LEAST at most.
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ class Window:
         self.others = [Fraction(value) for value in right]
         self.n = len(self.values)
         self.mean = sum(self.values) / self.n
-        self.deviations = [value - self.mean for value in self.values]
+        self.deviations: list[Any] = [value - self.mean for value in self.values]
         other_mean = sum(self.others) / self.n
         self.other_deviations = [value - other_mean for value in self.others]
         middle = Fraction(self.n - 1, 2)
@@ -65,10 +66,10 @@ class Window:
         return any(root(sum_of_squares / self.n) < 1e-4 for sum_of_squares in squares)
 
     def powers(self, power: int) -> Fraction:
-        return sum(abs(deviation) ** power for deviation in self.deviations)
+        return sum((abs(deviation) ** power for deviation in self.deviations), Fraction(0))
 
     def product(self, left, right) -> Fraction:
-        return sum(a * b for a, b in zip(left, right, strict=True))
+        return sum((a * b for a, b in zip(left, right, strict=True)), Fraction(0))
 
 
 def root(value: Fraction) -> float:

@@ -1,6 +1,7 @@
-"""Every operation of the instruction table by the compiled machine and by its own kernel: the same bits for any column."""
+"""Every operation of the instruction table by the machine and by its own kernel: the same bits for any column."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ def nodes_over_windows(graph: Graph, windows: tuple[int, ...]) -> Iterator[tuple
         inputs = (close, other) if name in TWO_COLUMNS else (close,)
         lengths = (*windows, 0) if name.startswith(SKIPPING) else windows
         for window in lengths:
+            given_settings: list[tuple[float, ...]]
             if name == "decaying_mean":
                 given_settings = [(alpha, window) for alpha in (0.1, 0.9)]
             elif name == "decaying_mean_from_start":
@@ -89,7 +91,7 @@ def assert_same_bits(names: list[str], plan: Plan, close: FloatColumn, other: Fl
         assert not len(differs), f"{name}: row {differs[0]} is {found[differs[0]]!r}, not {wanted[differs[0]]!r}"
 
 
-def odd_columns() -> Iterator[tuple[str, FloatColumn]]:
+def odd_columns() -> Iterator[tuple[str, Any]]:
     chance = np.random.default_rng(7)
     walk = 100 + np.cumsum(chance.normal(size=3_000))
     yield "nothing", walk[:0]
