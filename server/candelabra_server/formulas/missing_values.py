@@ -12,6 +12,8 @@ A column of causes goes along with every column of values:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -81,7 +83,7 @@ def missing_counts(
         causes = np.empty(values.shape, dtype=np.int8)
         counts = np.empty((len(values), len(CAUSE_CODES) + 1), dtype=np.int64)
         machine.trace_missing(plan.trace.code, values, causes, first_row, counts)
-        return [_named(counts_of_column) for counts_of_column in counts[list(plan.trace.outputs)].tolist()]
+        return [_named(tuple(row)) for row in counts[list(plan.trace.outputs)].tolist()]
     return _counts_by_steps(plan, evaluation, first_row)
 
 
@@ -101,12 +103,13 @@ def _counts_by_steps(plan: Plan, evaluation: Evaluation, first_row: int) -> list
 
 
 def _counted(causes: _Causes) -> Mapping[MissingCause, int]:
-    return _named(np.bincount(causes, minlength=len(CAUSE_CODES) + 1).tolist())
+    return _named(tuple(np.bincount(causes, minlength=len(CAUSE_CODES) + 1).tolist()))
 
 
-def _named(counts: Sequence[int]) -> Mapping[MissingCause, int]:
+@lru_cache(maxsize=1_024)  # most columns of a formula lack the same rows for the same causes
+def _named(counts: tuple[int, ...]) -> Mapping[MissingCause, int]:
     """Counts by cause, of those that there are, from counts by code."""
-    return {cause: counts[code] for cause, code in CAUSE_CODES.items() if counts[code]}
+    return MappingProxyType({cause: counts[code] for cause, code in CAUSE_CODES.items() if counts[code]})
 
 
 def _traced(evaluation: Evaluation, node: Node, inputs: list[Any], below: list[Any], value: Any) -> Any:  # noqa: ANN401 - as values: a column, a number's, or a tuple of them

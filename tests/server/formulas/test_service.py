@@ -184,7 +184,7 @@ def test_the_checkpoint_is_called_between_kernels_that_take_long(service):
     rows = 400_000
     columns = {name: np.ones(rows) for name in ("open", "high", "low", "close", "volume")}
     candles = Candles(symbol="LONG", open_time_micros=np.arange(rows, dtype=np.int64), fields=columns)
-    formula = service.compile("sma(close, 200) + sma(open, 200)", parameters={})
+    formula = service.compile("Corr($close, $open, 200) + Corr($high, $low, 200)", parameters={})
     calls: list[None] = []
     formula.evaluate(candles, checkpoint=lambda: calls.append(None))
     assert len(calls) == 3
