@@ -38,7 +38,8 @@ class Evaluation:
         plan: what to compute; not changed, and may be shared by threads.
         candles: the job's own; only read.
         others: candles of the other symbols that the plan names, in the same timeframe; only read.
-        checkpoint: called before every step; what it raises ends the evaluation.
+        checkpoint: called before every step, or every few milliseconds' worth of compiled ones; what it raises ends
+            the evaluation.
 
     Raises:
         SymbolFailure: candles lack a field that the formula reads.
