@@ -106,7 +106,8 @@ def _open_times(rows: int) -> MicrosColumn:
 
 def _each_candles(share: Share) -> Iterator[tuple[int, Candles]]:
     # Mapped anew for every share: what an earlier one has read is no longer this process's memory.
-    fields = {name: open_field(Path(share.folder), name) for name in FIELDS}
+    # Plain arrays over the mapping, as the store's are: every row of numpy's own memmap is an object of its kind.
+    fields = {name: np.asarray(open_field(Path(share.folder), name)) for name in FIELDS}
     for symbol in range(share.first, share.end):
         yield symbol, symbol_candles(symbol, {name: values[symbol] for name, values in fields.items()})
 
