@@ -84,7 +84,8 @@ def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
     elif statistic == _RESIDUAL:
         for row in range(len(out)):
             slope = products[row] / place_squares
-            residual = -distances[row] - slope * -place_distance
+            # From 0, which the newest row less itself is: of a flat window the residual is 0, and not its negative.
+            residual = (0.0 - distances[row]) - slope * (0.0 - place_distance)
             out[row] = residual if count > 1 else np.nan
     else:
         weight = count * (count + place_distance)

@@ -17,6 +17,7 @@ from candelabra_server.formulas.graph import Graph, Node
 from candelabra_server.formulas.instruction_table import BUNDLE_OUTPUTS, BUNDLES, ROW_OPERATIONS
 from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.planner import Plan, make_plan
+from candelabra_server.formulas.service import FormulaService
 from candelabra_server.formulas.values import Series
 
 WINDOWS = (1, 2, 3, 5, 20, 60, 64, 300)
@@ -195,3 +196,9 @@ def test_short_columns_of_anything_have_the_bits_of_the_kernels(rows):
     close, other = np.array(rows, dtype=np.float64).reshape(-1, 2).T.copy()
     assert_same_bits(*OVER_WINDOWS, close, other)
     assert_same_bits(*ELEMENTWISE, close, other)
+
+
+def test_the_residual_of_a_flat_window_is_no_negative_zero():
+    flat = Candles("X", np.arange(400, dtype=np.int64), {"close": np.full(400, 3.0)})
+    for text in ("a = 1 / Resi($close, 4)", "a = 1 / Resi($close, 4); b = Resi($close, 300)"):
+        assert (FormulaService().compile(text, parameters={}).evaluate(flat)[0][1:] == np.inf).all()
