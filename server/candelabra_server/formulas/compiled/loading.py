@@ -43,6 +43,8 @@ CACHE_VARIABLE = "CANDELABRA_KERNEL_CACHE"
 """Names the folder of the cache; without it, the user's own cache folder is taken."""
 _LIST = "complete.json"
 _DEPENDENCIES = ("llvmlite", "numba", "numpy")
+_TARGETS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+"""Where these are set, numba compiles for another processor than this one."""
 
 
 class Machine(NamedTuple):
@@ -197,6 +199,7 @@ def _fingerprint() -> str:
         digest.update(f"{path.stat().st_mtime_ns}\n".encode())
     versions = [f"{name} {_version(name)}" for name in _DEPENDENCIES]
     digest.update("\n".join([*versions, sys.version, platform.machine(), _processor()]).encode())
+    digest.update("".join(f"{name}={os.environ[name]}\n" for name in _TARGETS if name in os.environ).encode())
     return digest.hexdigest()[:20]
 
 

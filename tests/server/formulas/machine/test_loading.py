@@ -134,6 +134,14 @@ def test_another_version_of_a_library_has_a_cache_of_its_own(monkeypatch):
     assert loading._fingerprint.__wrapped__() != before
 
 
+@pytest.mark.parametrize("variable", ["NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"])
+def test_what_numba_is_told_of_the_processor_has_a_cache_of_its_own(variable, monkeypatch):
+    monkeypatch.delenv(variable, raising=False)
+    before = loading._fingerprint.__wrapped__()
+    monkeypatch.setenv(variable, "generic")
+    assert loading._fingerprint.__wrapped__() != before
+
+
 def test_a_call_that_was_not_compiled_is_refused_and_not_compiled():
     with pytest.raises(TypeError):
         loading.loaded_machine().count_missing(np.zeros((2, 3), dtype=np.float32), 0, np.zeros(2, dtype=np.int64))
