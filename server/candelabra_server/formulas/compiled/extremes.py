@@ -15,7 +15,7 @@ from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, TILE_ROWS,
 __all__ = ["full_extremes", "skipping_extremes"]
 
 _ENTRY = ENTRY_FIELDS
-_VALUE, _INDEX, _BARS = int(Statistic.VALUE), int(Statistic.INDEX), int(Statistic.BARS)
+_VALUE, _BARS = int(Statistic.VALUE), int(Statistic.BARS)
 
 
 @compiled

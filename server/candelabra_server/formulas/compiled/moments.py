@@ -17,16 +17,15 @@ from candelabra_server.formulas.compiled.runs import skipping_fold
 
 __all__ = ["full_moments", "merge_gapped_means", "skipping_higher_moments", "skipping_moments"]
 
-_VARIANCE, _DEVIATION, _SCORE, _FLAT, _NEAREST, _DISTANCE = (
+_VARIANCE, _DEVIATION, _SCORE, _NEAREST, _DISTANCE = (
     int(Statistic.VARIANCE),
     int(Statistic.DEVIATION),
     int(Statistic.SCORE),
-    int(Statistic.FLAT),
     int(Statistic.NEAREST),
     int(Statistic.DISTANCE),
 )
 _SKEWNESS, _SKEWNESS_GUARDED = int(Statistic.SKEWNESS), int(Statistic.SKEWNESS_GUARDED)
-_KURTOSIS, _KURTOSIS_GUARDED = int(Statistic.KURTOSIS), int(Statistic.KURTOSIS_GUARDED)
+_KURTOSIS_GUARDED = int(Statistic.KURTOSIS_GUARDED)
 _LEAST_VARIANCE = 1e-14
 _KURTOSIS_OF_EQUAL_VALUES = -3.0
 _FLAT_DEVIATION = 2e-5

@@ -15,7 +15,7 @@ from candelabra_server.formulas.compiled.runs import skipping_fold
 __all__ = ["full_pairs", "skipping_pairs"]
 
 _ENTRY = ENTRY_FIELDS
-_COVARIANCE, _CORRELATION, _BETA = int(Statistic.COVARIANCE), int(Statistic.CORRELATION), int(Statistic.BETA)
+_COVARIANCE, _CORRELATION = int(Statistic.COVARIANCE), int(Statistic.CORRELATION)
 _FLAT = int(Statistic.FLAT)
 _FLAT_DEVIATION = 2e-5
 _PAIRS_FLATNESS, _OWN_FLATNESS = 0.0, 1.0

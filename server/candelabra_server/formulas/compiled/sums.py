@@ -15,7 +15,7 @@ from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, Statistic
 __all__ = ["count_windows", "full_sums", "full_weighted_means", "skipping_sums"]
 
 _ENTRY = ENTRY_FIELDS
-_SUM, _MEAN, _COUNT_TRUE = int(Statistic.SUM), int(Statistic.MEAN), int(Statistic.COUNT_TRUE)
+_MEAN, _COUNT_TRUE = int(Statistic.MEAN), int(Statistic.COUNT_TRUE)
 
 
 @compiled

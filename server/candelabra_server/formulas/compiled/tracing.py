@@ -7,10 +7,9 @@ from candelabra_server.formulas.compiled.opcodes import TRACE_FIELDS, TraceKind
 
 __all__ = ["count_missing", "trace_missing"]
 
-_GIVEN, _FIRST_OF, _LOOK_BACK, _SHIFT, _CHOOSE = (
+_GIVEN, _FIRST_OF, _SHIFT, _CHOOSE = (
     int(TraceKind.GIVEN),
     int(TraceKind.FIRST_OF),
-    int(TraceKind.LOOK_BACK),
     int(TraceKind.SHIFT),
     int(TraceKind.CHOOSE),
 )
