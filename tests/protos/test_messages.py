@@ -70,7 +70,7 @@ def test_worker_tasks_keep_the_difference_between_no_formula_and_an_empty_one():
 
 def test_the_services_have_the_promised_methods():
     service = processing_pb2.DESCRIPTOR.services_by_name["ProcessingService"]
-    assert [method.name for method in service.methods] == ["Process", "ExplainJob", "GetServerInfo"]
+    assert [method.name for method in service.methods] == ["Process", "Screen", "ExplainJob", "GetServerInfo"]
     assert service.methods_by_name["Process"].server_streaming
 
 

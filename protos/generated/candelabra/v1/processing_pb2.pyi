@@ -173,6 +173,83 @@ class NanReasons(_message.Message):
     domain_error: int
     def __init__(self, warm_up: _Optional[int] = ..., missing_input: _Optional[int] = ..., division_by_zero: _Optional[int] = ..., flat_window: _Optional[int] = ..., domain_error: _Optional[int] = ...) -> None: ...
 
+class ScreenRequest(_message.Message):
+    __slots__ = ("screen_id", "symbols", "timeframe", "as_of", "formula", "parameters", "filter", "order_by", "limit", "options")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SCREEN_ID_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    TIMEFRAME_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
+    FORMULA_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    screen_id: str
+    symbols: _containers.RepeatedScalarFieldContainer[str]
+    timeframe: str
+    as_of: str
+    formula: _formulas_pb2.Formula
+    parameters: _containers.ScalarMap[str, float]
+    filter: str
+    order_by: str
+    limit: int
+    options: JobOptions
+    def __init__(self, screen_id: _Optional[str] = ..., symbols: _Optional[_Iterable[str]] = ..., timeframe: _Optional[str] = ..., as_of: _Optional[str] = ..., formula: _Optional[_Union[_formulas_pb2.Formula, _Mapping]] = ..., parameters: _Optional[_Mapping[str, float]] = ..., filter: _Optional[str] = ..., order_by: _Optional[str] = ..., limit: _Optional[int] = ..., options: _Optional[_Union[JobOptions, _Mapping]] = ...) -> None: ...
+
+class ScreenResponse(_message.Message):
+    __slots__ = ("screen_id", "symbols_total", "symbols_done", "symbols_passed", "symbols_failed", "symbols", "as_of_micros", "columns", "failures", "last", "info")
+    SCREEN_ID_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_DONE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_PASSED_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_MICROS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    screen_id: str
+    symbols_total: int
+    symbols_done: int
+    symbols_passed: int
+    symbols_failed: int
+    symbols: _containers.RepeatedScalarFieldContainer[str]
+    as_of_micros: _containers.RepeatedScalarFieldContainer[int]
+    columns: _containers.RepeatedCompositeFieldContainer[Column]
+    failures: _containers.RepeatedCompositeFieldContainer[ScreenFailure]
+    last: bool
+    info: ScreenInfo
+    def __init__(self, screen_id: _Optional[str] = ..., symbols_total: _Optional[int] = ..., symbols_done: _Optional[int] = ..., symbols_passed: _Optional[int] = ..., symbols_failed: _Optional[int] = ..., symbols: _Optional[_Iterable[str]] = ..., as_of_micros: _Optional[_Iterable[int]] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[ScreenFailure, _Mapping]]] = ..., last: bool = ..., info: _Optional[_Union[ScreenInfo, _Mapping]] = ...) -> None: ...
+
+class ScreenFailure(_message.Message):
+    __slots__ = ("symbol", "error")
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    symbol: str
+    error: SymbolError
+    def __init__(self, symbol: _Optional[str] = ..., error: _Optional[_Union[SymbolError, _Mapping]] = ...) -> None: ...
+
+class ScreenInfo(_message.Message):
+    __slots__ = ("snapshot_id", "warnings", "candles_read", "cpu_micros")
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    CANDLES_READ_FIELD_NUMBER: _ClassVar[int]
+    CPU_MICROS_FIELD_NUMBER: _ClassVar[int]
+    snapshot_id: str
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    candles_read: int
+    cpu_micros: int
+    def __init__(self, snapshot_id: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., candles_read: _Optional[int] = ..., cpu_micros: _Optional[int] = ...) -> None: ...
+
 class GetServerInfoRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

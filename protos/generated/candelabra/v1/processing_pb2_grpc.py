@@ -40,6 +40,11 @@ class ProcessingServiceStub(object):
                 request_serializer=candelabra_dot_v1_dot_processing__pb2.ProcessingJob.SerializeToString,
                 response_deserializer=candelabra_dot_v1_dot_processing__pb2.ProcessingResult.FromString,
                 _registered_method=True)
+        self.Screen = channel.unary_stream(
+                '/candelabra.v1.ProcessingService/Screen',
+                request_serializer=candelabra_dot_v1_dot_processing__pb2.ScreenRequest.SerializeToString,
+                response_deserializer=candelabra_dot_v1_dot_processing__pb2.ScreenResponse.FromString,
+                _registered_method=True)
         self.ExplainJob = channel.unary_unary(
                 '/candelabra.v1.ProcessingService/ExplainJob',
                 request_serializer=candelabra_dot_v1_dot_processing__pb2.ExplainJobRequest.SerializeToString,
@@ -69,6 +74,19 @@ class ProcessingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Screen(self, request, context):
+        """Computes a formula for the latest candle of many symbols, or for the latest up to a time, and streams the
+        symbols that pass `filter` in batches of columns. Without `order_by` and `limit` batches come as symbols are
+        done, in no fixed order; with either of them symbols come sorted, after the whole universe was seen. Until
+        then messages without symbols tell how far the screen is. The last message has `last` set. Cancelling the
+        call, or its deadline passing, stops the screen.
+
+        Fails as `Process` does. A symbol that cannot be computed is counted and listed, and ends nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainJob(self, request, context):
         """Tells what a job would do, without running it: symbols, plan, warm-up, estimated cost. A job that cannot
         run is answered too, with everything that is wrong with it. INTERNAL when the store cannot be read.
@@ -92,6 +110,11 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     servicer.Process,
                     request_deserializer=candelabra_dot_v1_dot_processing__pb2.ProcessingJob.FromString,
                     response_serializer=candelabra_dot_v1_dot_processing__pb2.ProcessingResult.SerializeToString,
+            ),
+            'Screen': grpc.unary_stream_rpc_method_handler(
+                    servicer.Screen,
+                    request_deserializer=candelabra_dot_v1_dot_processing__pb2.ScreenRequest.FromString,
+                    response_serializer=candelabra_dot_v1_dot_processing__pb2.ScreenResponse.SerializeToString,
             ),
             'ExplainJob': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainJob,
@@ -132,6 +155,33 @@ class ProcessingService(object):
             '/candelabra.v1.ProcessingService/Process',
             candelabra_dot_v1_dot_processing__pb2.ProcessingJob.SerializeToString,
             candelabra_dot_v1_dot_processing__pb2.ProcessingResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Screen(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/candelabra.v1.ProcessingService/Screen',
+            candelabra_dot_v1_dot_processing__pb2.ScreenRequest.SerializeToString,
+            candelabra_dot_v1_dot_processing__pb2.ScreenResponse.FromString,
             options,
             channel_credentials,
             insecure,

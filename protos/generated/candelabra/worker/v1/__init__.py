@@ -4,6 +4,8 @@ from candelabra.worker.v1.worker_pb2 import (
     ChunkTask,
     EncodedColumn,
     EncodedResult,
+    ScreenTask,
+    ScreenedChunk,
     SymbolTask,
 )
 
@@ -11,5 +13,7 @@ __all__ = [
     "ChunkTask",
     "EncodedColumn",
     "EncodedResult",
+    "ScreenTask",
+    "ScreenedChunk",
     "SymbolTask",
 ]

@@ -50,18 +50,40 @@ class SymbolTask(_message.Message):
     def __init__(self, symbol: _Optional[str] = ..., timeframe: _Optional[str] = ..., date_range_start: _Optional[str] = ..., date_range_end: _Optional[str] = ..., formula_expression: _Optional[str] = ..., formula_id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., precision: _Optional[_Union[_processing_pb2.Precision, str]] = ..., last_n: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., allow_lookahead: bool = ..., symbol_time_limit_millis: _Optional[int] = ..., qlib_defects: bool = ..., float32_fields: bool = ..., saved_formulas: _Optional[_Iterable[_Union[_formulas_pb2.SavedFormula, _Mapping]]] = ...) -> None: ...
 
 class ChunkTask(_message.Message):
-    __slots__ = ("task", "symbols", "candle_repo_config", "formula_service_config", "snapshot_id")
+    __slots__ = ("task", "symbols", "candle_repo_config", "formula_service_config", "snapshot_id", "screen")
     TASK_FIELD_NUMBER: _ClassVar[int]
     SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     CANDLE_REPO_CONFIG_FIELD_NUMBER: _ClassVar[int]
     FORMULA_SERVICE_CONFIG_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    SCREEN_FIELD_NUMBER: _ClassVar[int]
     task: SymbolTask
     symbols: _containers.RepeatedScalarFieldContainer[str]
     candle_repo_config: str
     formula_service_config: str
     snapshot_id: str
-    def __init__(self, task: _Optional[_Union[SymbolTask, _Mapping]] = ..., symbols: _Optional[_Iterable[str]] = ..., candle_repo_config: _Optional[str] = ..., formula_service_config: _Optional[str] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
+    screen: ScreenTask
+    def __init__(self, task: _Optional[_Union[SymbolTask, _Mapping]] = ..., symbols: _Optional[_Iterable[str]] = ..., candle_repo_config: _Optional[str] = ..., formula_service_config: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., screen: _Optional[_Union[ScreenTask, _Mapping]] = ...) -> None: ...
+
+class ScreenTask(_message.Message):
+    __slots__ = ("filter_column",)
+    FILTER_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    filter_column: int
+    def __init__(self, filter_column: _Optional[int] = ...) -> None: ...
+
+class ScreenedChunk(_message.Message):
+    __slots__ = ("symbols", "as_of_micros", "values", "failures", "candles_read")
+    SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_MICROS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    CANDLES_READ_FIELD_NUMBER: _ClassVar[int]
+    symbols: _containers.RepeatedScalarFieldContainer[str]
+    as_of_micros: bytes
+    values: bytes
+    failures: _containers.RepeatedCompositeFieldContainer[_processing_pb2.ScreenFailure]
+    candles_read: int
+    def __init__(self, symbols: _Optional[_Iterable[str]] = ..., as_of_micros: _Optional[bytes] = ..., values: _Optional[bytes] = ..., failures: _Optional[_Iterable[_Union[_processing_pb2.ScreenFailure, _Mapping]]] = ..., candles_read: _Optional[int] = ...) -> None: ...
 
 class EncodedResult(_message.Message):
     __slots__ = ("symbol", "error", "row_offset", "last_part", "open_time_micros", "columns", "info")
