@@ -8,12 +8,12 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from candelabra import v1
-from candelabra.v1 import ProcessingJob
 from candelabra_client import _exchange, _formulas
 from candelabra_client._base_client import BaseClient
-from candelabra_client._exchange import PROCESS_METHOD, Exchange, listed_formulas
+from candelabra_client._exchange import Exchange, listed_formulas
 from candelabra_client._health import HealthStatus
 from candelabra_client._job import AsyncJob
 from candelabra_client._request import CompatName, JobArguments, build_formula
@@ -137,11 +137,9 @@ class AsyncClient(BaseClient[AsyncJob, grpc.aio.Channel]):
             result: _T = end.value
             return result
 
-    def _open_stream(self, request: ProcessingJob, timeout_seconds: float | None) -> Any:  # noqa: ANN401
-        """Sends a job; returns grpc's call, an asynchronous iterator of encoded messages."""
-        method: Any = self._open_channel().unary_stream(
-            PROCESS_METHOD, request_serializer=ProcessingJob.SerializeToString
-        )
+    def _open_stream(self, path: str, request: Message, timeout_seconds: float | None) -> Any:  # noqa: ANN401
+        """Sends a job or a screen; returns grpc's call, an asynchronous iterator of encoded messages."""
+        method: Any = self._open_channel().unary_stream(path, request_serializer=type(request).SerializeToString)
         return method(request, timeout=timeout_seconds, metadata=self._metadata)
 
     def _open_channel(self) -> grpc.aio.Channel:

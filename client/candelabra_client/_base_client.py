@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
@@ -10,6 +9,7 @@ from weakref import WeakSet
 
 import grpc
 
+from candelabra_client._attempts import Attempts
 from candelabra_client._connection import (
     DEFAULT_ADDRESS,
     DEFAULT_MAX_RECEIVE_BYTES,
@@ -138,11 +138,8 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
         new = self._job(
             JobRun(
                 job,
-                address=self.address,
-                retry=self._retry,
-                timeout_seconds=timeout,
+                attempts=Attempts(address=self.address, retry=self._retry, timeout_seconds=timeout),
                 progress=progress,
-                clock=time.monotonic,
             )
         )
         self._jobs.add(new)

@@ -10,21 +10,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 import grpc
 import numpy as np
 
 from candelabra.v1 import ListSymbolsRequest, ProcessingJob
+from candelabra_client._attempts import Attempts
 from candelabra_client._decoding import FloatArray, Part, decode_part
-from candelabra_client._exceptions import DeadlineExceeded, ProtocolError
-from candelabra_client._exchange import Exchange, all_stored_symbols
+from candelabra_client._exceptions import ProtocolError
+from candelabra_client._exchange import PROCESS_METHOD, Exchange, all_stored_symbols
 from candelabra_client._result import ColumnKind, SymbolError, SymbolResult
-from candelabra_client._retry import RetryPolicy
-from candelabra_client._status import to_exception
 
 __all__ = ["JobRun", "Progress", "is_pattern"]
 
@@ -50,31 +49,21 @@ class JobRun:
     Each symbol gives exactly one result, however often the job has to be sent.
     """
 
+    method: Final = PROCESS_METHOD
+
     def __init__(
-        self,
-        job: ProcessingJob,
-        *,
-        address: str,
-        retry: RetryPolicy,
-        timeout_seconds: float | None = None,
-        progress: Callable[[Progress], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, job: ProcessingJob, *, attempts: Attempts, progress: Callable[[Progress], None] | None = None
     ) -> None:
         self.symbols_total = 0
         self.symbols_failed = 0
         self._job = job
-        self._address = address
-        self._retry = retry
-        self._timeout_seconds = timeout_seconds
-        self._deadline: float | None = None
+        self._attempts = attempts
         self._progress = progress
-        self._clock = clock
         self._delivered: set[str] = set()
         self._delivered_before = 0  # when the current stream began, and it was asked for the missing symbols only
         self._parts: list[Part] = []  # of the symbol that is arriving
         self._sent = False
         self._started = False  # whether any message of the job has arrived
-        self._fruitless_attempts = 0
 
     @property
     def job_id(self) -> str:
@@ -99,8 +88,7 @@ class JobRun:
         self._parts.clear()
         if not self._sent:
             self._sent = True
-            if self._timeout_seconds is not None:
-                self._deadline = self._clock() + self._timeout_seconds
+            self._attempts.begin()
             return self._job
         self._delivered_before = len(self._delivered)
         if not self._delivered:
@@ -123,7 +111,7 @@ class JobRun:
 
     def remaining_seconds(self) -> float | None:
         """Returns how much of the timeout is left, at least 0; None when there is none."""
-        return None if self._deadline is None else max(0.0, self._deadline - self._clock())
+        return self._attempts.remaining_seconds()
 
     def receive(self, data: bytes) -> SymbolResult | None:
         """Takes one message; returns the symbol's result when this was its last part.
@@ -143,7 +131,7 @@ class JobRun:
             return None
         result = merge_parts([*self._parts, part])
         self._parts.clear()
-        self._fruitless_attempts = 0
+        self._attempts.succeed()
         if result.symbol in self._delivered:
             return None
         self._delivered.add(result.symbol)
@@ -158,21 +146,7 @@ class JobRun:
         Raises:
             CallError: the error, when sending again would not help.
         """
-        failure = to_exception(error, address=self._address)
-        # Before the first message gRPC has tried again already, as the service configuration says.
-        if failure.code is not grpc.StatusCode.UNAVAILABLE or not self._started:
-            raise failure from error
-        self._fruitless_attempts += 1
-        if self._fruitless_attempts >= self._retry.max_attempts:
-            raise failure from error
-        delay = self._retry.backoff_seconds(self._fruitless_attempts)
-        remaining = self.remaining_seconds()
-        if remaining is not None and delay >= remaining:
-            raise DeadlineExceeded(
-                f"the timeout of {self._timeout_seconds:g} s leaves no time to try again after: {failure}",
-                code=grpc.StatusCode.DEADLINE_EXCEEDED,
-            ) from error
-        return delay
+        return self._attempts.fail(error, may_repeat=self._started)
 
     def finish(self) -> None:
         """Takes the regular end of a stream.
