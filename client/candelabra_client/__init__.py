@@ -39,6 +39,8 @@ from candelabra_client._result import ColumnInfo, ColumnKind, ResultInfo, Symbol
 from candelabra_client._results import JobResults
 from candelabra_client._retry import RetryPolicy
 from candelabra_client._run import Progress
+from candelabra_client._screen import AsyncScreen, Screen
+from candelabra_client._screen_result import ScreenBatch, ScreenInfo, ScreenResult
 from candelabra_client._server import ServerInfo, StoredSymbol
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "AlreadyExists",
     "AsyncClient",
     "AsyncJob",
+    "AsyncScreen",
     "CallError",
     "Cancelled",
     "CandelabraError",
@@ -70,6 +73,10 @@ __all__ = [
     "ProtocolError",
     "ResultInfo",
     "RetryPolicy",
+    "Screen",
+    "ScreenBatch",
+    "ScreenInfo",
+    "ScreenResult",
     "ServerInfo",
     "ServerUnavailable",
     "StoredSymbol",

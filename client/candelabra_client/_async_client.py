@@ -18,6 +18,8 @@ from candelabra_client._health import HealthStatus
 from candelabra_client._job import AsyncJob
 from candelabra_client._request import CompatName, JobArguments, build_formula
 from candelabra_client._run import JobRun
+from candelabra_client._screen import AsyncScreen
+from candelabra_client._screen_run import ScreenRun
 from candelabra_client._server import ServerInfo, StoredSymbol
 from candelabra_client._status import mapped_errors
 
@@ -26,7 +28,7 @@ __all__ = ["AsyncClient"]
 _T = TypeVar("_T")
 
 
-class AsyncClient(BaseClient[AsyncJob, grpc.aio.Channel]):
+class AsyncClient(BaseClient[AsyncJob, AsyncScreen, grpc.aio.Channel]):
     """The same as `Client`, for asyncio.
 
         async with AsyncClient("127.0.0.1:50051") as client:
@@ -50,7 +52,7 @@ class AsyncClient(BaseClient[AsyncJob, grpc.aio.Channel]):
     async def close(self) -> None:
         """Closes the connection and cancels what is still running; a second call does nothing."""
         self._closed = True
-        self._close_jobs()
+        self._close_streams()
         channel, self._channel = self._channel, None
         if channel is not None and self._given_channel is None:
             await channel.close()
@@ -119,6 +121,9 @@ class AsyncClient(BaseClient[AsyncJob, grpc.aio.Channel]):
 
     def _job(self, run: JobRun) -> AsyncJob:
         return AsyncJob(run, open_stream=self._open_stream, carry_out=self._carry_out)
+
+    def _screen(self, run: ScreenRun) -> AsyncScreen:
+        return AsyncScreen(run, open_stream=self._open_stream, carry_out=self._carry_out)
 
     async def _finish(self, exchange: Exchange[_T]) -> _T:
         with mapped_errors(self.address):

@@ -1,10 +1,10 @@
-"""What `Client` and `AsyncClient` share: their options, and a job's arguments written out once."""
+"""What `Client` and `AsyncClient` share: their options, and the arguments of jobs and screens written out once."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
 import grpc
@@ -18,18 +18,21 @@ from candelabra_client._connection import (
     channel_options,
 )
 from candelabra_client._exceptions import ClientClosed
-from candelabra_client._job import _JobState
 from candelabra_client._request import CompatName, DateLike, PrecisionName, build_job
 from candelabra_client._retry import RetryPolicy
 from candelabra_client._run import JobRun, Progress
+from candelabra_client._screen_request import OrderBy, build_screen
+from candelabra_client._screen_run import ScreenRun
+from candelabra_client._streaming import StreamState
 
 __all__ = ["BaseClient"]
 
-_JobT = TypeVar("_JobT", bound=_JobState)
+_JobT = TypeVar("_JobT", bound=StreamState[Any])
+_ScreenT = TypeVar("_ScreenT", bound=StreamState[Any])
 _ChannelT = TypeVar("_ChannelT")
 
 
-class BaseClient(ABC, Generic[_JobT, _ChannelT]):
+class BaseClient(ABC, Generic[_JobT, _ScreenT, _ChannelT]):
     """A connection to one server; see `Client`."""
 
     def __init__(
@@ -50,7 +53,7 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
             address: `host:port`, or any other target that gRPC knows, such as `unix:/run/candelabra.sock`.
             credentials: for TLS, from `grpc.ssl_channel_credentials()`. Default: none, plain text.
             metadata: sent with every call, for example `[("authorization", "Bearer …")]`.
-            timeout: seconds for every call but jobs, whose timeout is given to `process`. None: no limit.
+            timeout: seconds for every call but jobs and screens, which have a timeout of their own. None: no limit.
             retry: what to do when the server is unavailable. Default: `RetryPolicy()`.
             max_receive_bytes: messages larger than this are refused.
             channel_options: further gRPC channel options; they win over the client's own.
@@ -66,7 +69,7 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
         self._extra_channel_options = tuple(channel_options)
         self._given_channel = channel
         self._closed = False
-        self._jobs: WeakSet[_JobT] = WeakSet()
+        self._streams: WeakSet[StreamState[Any]] = WeakSet()
 
     def process(
         self,
@@ -135,28 +138,96 @@ class BaseClient(ABC, Generic[_JobT, _ChannelT]):
             weight=weight,
             job_id=job_id,
         )
-        new = self._job(
-            JobRun(
-                job,
-                attempts=Attempts(address=self.address, retry=self._retry, timeout_seconds=timeout),
-                progress=progress,
-            )
+        new = self._job(JobRun(job, attempts=self._attempts(timeout), progress=progress))
+        self._streams.add(new)
+        return new
+
+    def screen(
+        self,
+        formula: str | None = None,
+        *,
+        formula_id: str | None = None,
+        symbols: str | Iterable[str] = "*",
+        timeframe: str,
+        as_of: DateLike | None = None,
+        filter: str | None = None,  # noqa: A002 - what the message calls it
+        order_by: OrderBy | None = None,
+        limit: int | None = None,
+        parameters: Mapping[str, float] | None = None,
+        compat: CompatName | None = None,
+        float32_fields: bool = False,
+        weight: float | None = None,
+        symbol_time_limit: float | None = None,
+        screen_id: str | None = None,
+        timeout: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> _ScreenT:
+        """Returns a screen: a formula over one candle of each of many symbols; it is sent when it is asked for.
+
+        Args:
+            formula: what to compute: every output is a column.
+            formula_id: a formula saved on the server or built in, in place of `formula`; `trend@3` pins a version.
+            symbols: a symbol, or several; `*` and `?` make a pattern. Default: every symbol that is stored.
+            timeframe: length of a candle, such as `1m`, `1h`, `1d`.
+            as_of: each symbol's last candle that opened at or before this time is looked at; a date is its whole
+                day in UTC. Default: the last candle that is stored.
+            filter: the output that decides which symbols are sent: those for which it is neither 0 nor without a
+                value. Default: the only output when it is a signal, else no filter.
+            order_by: outputs to sort by, separated by commas or as several texts, each followed by ` desc` for the
+                largest first; `symbol` sorts by name. Default: as symbols are done, or by name with a `limit`.
+            limit: most symbols to send. Default: all.
+            parameters: values of the formula's parameters.
+            compat: `qlib` for Qlib's own values where its operators are wrong. Default: the right ones.
+            float32_fields: rounds fields to 32 bits before anything is computed from them, as Qlib's are.
+            weight: share of the workers relative to other jobs, 0.01 to 100. Default: 1.
+            symbol_time_limit: most seconds to spend on one symbol.
+            screen_id: names the screen in logs. Default: the server makes one.
+            timeout: seconds for the whole screen, from when it is sent. Default: no limit.
+            progress: called after each message, by whoever iterates.
+
+        Raises:
+            TypeError: a value of the wrong type.
+            ValueError: a value that its field cannot hold. All else the server checks, when the screen is sent.
+        """
+        request = build_screen(
+            formula,
+            formula_id=formula_id,
+            symbols=symbols,
+            timeframe=timeframe,
+            as_of=as_of,
+            filter_by=filter,
+            order_by=order_by,
+            limit=limit,
+            parameters=parameters,
+            compat=compat,
+            float32_fields=float32_fields,
+            weight=weight,
+            symbol_time_limit=symbol_time_limit,
+            screen_id=screen_id,
         )
-        self._jobs.add(new)
+        new = self._screen(ScreenRun(request, attempts=self._attempts(timeout), progress=progress))
+        self._streams.add(new)
         return new
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.address}{', closed' if self._closed else ''}>"
 
-    def _close_jobs(self) -> None:
+    def _close_streams(self) -> None:
         # Closing the channel is not enough: grpc.aio up to 1.78 then cancels only those calls that a task
-        # waits for, and a job between two attempts has no call.
-        for job in list(self._jobs):
-            job.close()
+        # waits for, and a stream between two attempts has no call.
+        for stream in list(self._streams):
+            stream.close()
 
     @abstractmethod
     def _job(self, run: JobRun) -> _JobT:
         """Returns the job that drives a run."""
+
+    @abstractmethod
+    def _screen(self, run: ScreenRun) -> _ScreenT:
+        """Returns the screen that drives a run."""
+
+    def _attempts(self, timeout_seconds: float | None) -> Attempts:
+        return Attempts(address=self.address, retry=self._retry, timeout_seconds=timeout_seconds)
 
     def _channel_options(self) -> ChannelOptions:
         return channel_options(

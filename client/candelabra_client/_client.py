@@ -18,6 +18,8 @@ from candelabra_client._health import HealthStatus
 from candelabra_client._job import Job
 from candelabra_client._request import CompatName, JobArguments, build_formula
 from candelabra_client._run import JobRun
+from candelabra_client._screen import Screen
+from candelabra_client._screen_run import ScreenRun
 from candelabra_client._server import ServerInfo, StoredSymbol
 from candelabra_client._status import mapped_errors
 
@@ -26,7 +28,7 @@ __all__ = ["Client"]
 _T = TypeVar("_T")
 
 
-class Client(BaseClient[Job, grpc.Channel]):
+class Client(BaseClient[Job, Screen, grpc.Channel]):
     """A connection to one Candelabra server.
 
         with Client("127.0.0.1:50051") as client:
@@ -54,7 +56,7 @@ class Client(BaseClient[Job, grpc.Channel]):
         with self._lock:
             self._closed = True
             channel, self._channel = self._channel, None
-        self._close_jobs()
+        self._close_streams()
         if channel is not None and self._given_channel is None:
             channel.close()
 
@@ -185,6 +187,9 @@ class Client(BaseClient[Job, grpc.Channel]):
 
     def _job(self, run: JobRun) -> Job:
         return Job(run, open_stream=self._open_stream, carry_out=self._carry_out)
+
+    def _screen(self, run: ScreenRun) -> Screen:
+        return Screen(run, open_stream=self._open_stream, carry_out=self._carry_out)
 
     def _finish(self, exchange: Exchange[_T]) -> _T:
         with mapped_errors(self.address):

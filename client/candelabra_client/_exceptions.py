@@ -18,7 +18,7 @@
     │   └── InternalServerError      the server's fault                      INTERNAL, UNKNOWN, DATA_LOSS
     ├── ProtocolError                the server's answer breaks the contract
     ├── SymbolFailed                 one symbol has no result; has symbol, reason, metadata
-    ├── JobConsumed                  a job runs once and was iterated before
+    ├── JobConsumed                  a job or screen runs once, and was iterated before
     ├── ClientClosed                 the client was used after it was closed
     └── MissingDependency            an optional library is not installed
 
@@ -196,7 +196,7 @@ class SymbolFailed(CandelabraError):
 
 
 class JobConsumed(CandelabraError, RuntimeError):
-    """A job runs once: its results were iterated, or it was closed, before."""
+    """A job or screen runs once: it was iterated, or it was closed, before."""
 
 
 class ClientClosed(CandelabraError, RuntimeError):

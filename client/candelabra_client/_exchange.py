@@ -21,6 +21,7 @@ from candelabra_client._server import ServerInfo, StoredSymbol
 
 __all__ = [
     "PROCESS_METHOD",
+    "SCREEN_METHOD",
     "Exchange",
     "UnaryCall",
     "all_stored_symbols",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 PROCESS_METHOD: Final = "/candelabra.v1.ProcessingService/Process"
+SCREEN_METHOD: Final = "/candelabra.v1.ProcessingService/Screen"
 _SERVER_INFO_METHOD: Final = "/candelabra.v1.ProcessingService/GetServerInfo"
 _LIST_SYMBOLS_METHOD: Final = "/candelabra.v1.CandleService/ListSymbols"
 _FORMULA_SERVICE: Final = "/candelabra.v1.FormulaService/"

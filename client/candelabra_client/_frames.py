@@ -24,12 +24,17 @@ if TYPE_CHECKING:
     from candelabra_client._result import SymbolResult
 
 __all__ = [
+    "SYMBOL",
+    "TIME",
+    "arrow_times",
     "column_names",
     "free_names",
     "import_optional",
     "job_to_arrow",
     "job_to_pandas",
     "job_to_polars",
+    "pandas_times",
+    "polars_times",
     "symbol_to_arrow",
     "symbol_to_pandas",
     "symbol_to_polars",
@@ -80,7 +85,7 @@ def symbol_to_pandas(result: SymbolResult) -> pd.DataFrame:
     """Returns the columns with the index `time`."""
     pandas = import_optional("pandas")
     return pandas.DataFrame(
-        {name: result[name] for name in result.columns}, index=_pandas_times(pandas, result.open_times)
+        {name: result[name] for name in result.columns}, index=pandas_times(pandas, result.open_times)
     )
 
 
@@ -89,7 +94,7 @@ def symbol_to_polars(result: SymbolResult) -> pl.DataFrame:
     polars = import_optional("polars")
     return polars.DataFrame(
         [
-            _polars_times(polars, result.open_time_micros),
+            polars_times(polars, result.open_time_micros),
             *(polars.Series(free, result[name]) for name, free in free_names(result.columns, TIME).items()),
         ]
     )
@@ -100,7 +105,7 @@ def symbol_to_arrow(result: SymbolResult) -> pa.Table:
     pyarrow = import_optional("pyarrow")
     return pyarrow.table(
         {
-            TIME: _arrow_times(pyarrow, result.open_time_micros),
+            TIME: arrow_times(pyarrow, result.open_time_micros),
             **{free: pyarrow.array(result[name]) for name, free in free_names(result.columns, TIME).items()},
         }
     )
@@ -115,12 +120,12 @@ def job_to_pandas(results: Sequence[SymbolResult], *, wide: bool | str) -> pd.Da
         return pandas.DataFrame(
             {
                 SYMBOL: pandas.Categorical.from_codes(codes, [result.symbol for result in good]),
-                TIME: _pandas_times(pandas, _joined([result.open_times for result in good], "datetime64[us]")),
+                TIME: pandas_times(pandas, _joined([result.open_times for result in good], "datetime64[us]")),
                 **{free: _long_column(good, name) for name, free in _long_names(good).items()},
             }
         )
     times, rows = _common_times(good)
-    index = _pandas_times(pandas, times.view("datetime64[us]"))
+    index = pandas_times(pandas, times.view("datetime64[us]"))
     symbols = pandas.Index([result.symbol for result in good], name=SYMBOL)
     if isinstance(wide, str):
         matrix = _matrix(good, _known_column(good, wide), times, rows)
@@ -140,13 +145,13 @@ def job_to_polars(results: Sequence[SymbolResult], *, wide: bool | str) -> pl.Da
         return polars.DataFrame(
             [
                 names.gather(_codes(good)),
-                _polars_times(polars, _joined([result.open_time_micros for result in good], "int64")),
+                polars_times(polars, _joined([result.open_time_micros for result in good], "int64")),
                 *(polars.Series(free, _long_column(good, name)) for name, free in _long_names(good).items()),
             ]
         )
     times, columns = _wide_columns(good, wide)
     return polars.DataFrame(
-        [_polars_times(polars, times), *(polars.Series(name, values) for name, values in columns.items())]
+        [polars_times(polars, times), *(polars.Series(name, values) for name, values in columns.items())]
     )
 
 
@@ -157,7 +162,7 @@ def job_to_arrow(results: Sequence[SymbolResult], *, wide: bool | str) -> pa.Tab
     if wide is not False:
         times, columns = _wide_columns(good, wide)
         return pyarrow.table(
-            {TIME: _arrow_times(pyarrow, times), **{name: pyarrow.array(v) for name, v in columns.items()}}
+            {TIME: arrow_times(pyarrow, times), **{name: pyarrow.array(v) for name, v in columns.items()}}
         )
     total = sum(result.row_count for result in good)
     names = pyarrow.array([result.symbol for result in good], pyarrow.string())
@@ -171,9 +176,7 @@ def job_to_arrow(results: Sequence[SymbolResult], *, wide: bool | str) -> pa.Tab
     return pyarrow.table(
         {
             SYMBOL: pyarrow.DictionaryArray.from_arrays(pyarrow.array(_codes(good)), names),
-            TIME: chunked(
-                lambda result: result.open_time_micros, "int64", lambda micros: _arrow_times(pyarrow, micros)
-            ),
+            TIME: chunked(lambda result: result.open_time_micros, "int64", lambda micros: arrow_times(pyarrow, micros)),
             **{
                 free: chunked(_column_getter(good, name), "float64", pyarrow.array)
                 for name, free in _long_names(good).items()
@@ -186,15 +189,18 @@ def _long_names(results: Sequence[SymbolResult]) -> dict[str, str]:
     return free_names(column_names(results), SYMBOL, TIME)
 
 
-def _pandas_times(pandas: Any, times: NDArray[np.datetime64]) -> Any:  # noqa: ANN401
+def pandas_times(pandas: Any, times: NDArray[np.datetime64]) -> Any:  # noqa: ANN401
+    """Returns an index `time` in UTC."""
     return pandas.DatetimeIndex(times, name=TIME).tz_localize("UTC")
 
 
-def _polars_times(polars: Any, micros: NDArray[np.int64]) -> Any:  # noqa: ANN401
+def polars_times(polars: Any, micros: NDArray[np.int64]) -> Any:  # noqa: ANN401
+    """Returns a series `time` in UTC."""
     return polars.Series(TIME, micros, dtype=polars.Int64).cast(polars.Datetime("us", "UTC"))
 
 
-def _arrow_times(pyarrow: Any, micros: NDArray[np.int64]) -> Any:  # noqa: ANN401
+def arrow_times(pyarrow: Any, micros: NDArray[np.int64]) -> Any:  # noqa: ANN401
+    """Returns an array of timestamps in UTC; shares memory."""
     return pyarrow.array(micros).view(pyarrow.timestamp("us", tz="UTC"))
 
 

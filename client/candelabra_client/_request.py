@@ -19,6 +19,7 @@ __all__ = [
     "compatibility",
     "parameter_values",
     "symbol_list",
+    "time_limit_millis",
     "to_iso",
 ]
 
@@ -63,7 +64,7 @@ def build_job(symbols: str | Iterable[str], **job: Unpack[JobArguments]) -> Proc
         TypeError: a value of the wrong type.
         ValueError: a precision or compat that does not exist, or a number that does not fit its field.
     """
-    precision, time_limit = job.get("precision"), job.get("symbol_time_limit")
+    precision = job.get("precision")
     if precision is not None and precision not in _PRECISIONS:
         raise ValueError(f"precision is {precision!r}; expected 'float64' or 'float32'")
     messages: dict[str, dict[str, Any]] = {
@@ -75,8 +76,7 @@ def build_job(symbols: str | Iterable[str], **job: Unpack[JobArguments]) -> Proc
         },
         "options": {
             "allow_lookahead": job.get("allow_lookahead") or None,
-            # Rounded up: 0 on the wire means "no limit".
-            "symbol_time_limit_millis": None if time_limit is None else math.ceil(time_limit * 1_000),
+            "symbol_time_limit_millis": time_limit_millis(job.get("symbol_time_limit")),
             "weight": job.get("weight"),
         },
     }
@@ -131,6 +131,11 @@ def parameter_values(parameters: Mapping[str, float] | None) -> dict[str, float]
 def symbol_list(symbols: str | Iterable[str]) -> list[str]:
     """Returns the symbols as a list; one name or pattern may stand alone."""
     return [symbols] if isinstance(symbols, str) else list(symbols)
+
+
+def time_limit_millis(seconds: float | None) -> int | None:
+    """Returns milliseconds, rounded up: 0 on the wire means "no limit"."""
+    return None if seconds is None else math.ceil(seconds * 1_000)
 
 
 def to_iso(value: Any) -> str:  # noqa: ANN401 - a DateLike, or what numpy and pandas have in its place

@@ -61,6 +61,11 @@ class SymbolError:
     message: str
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, error: v1.SymbolError) -> SymbolError:
+        """Returns what the message says."""
+        return cls(error.reason, error.message, MappingProxyType(dict(error.metadata)))
+
     def __str__(self) -> str:
         return f"{self.message} ({self.reason})"
 

@@ -15,8 +15,8 @@ class RetryPolicy:
     """What the client does when the server is unavailable: waits, longer each time, and tries again.
 
     Before a call's first message gRPC itself repeats it, by the service configuration made here; a job that
-    had begun is sent again by the client for the symbols it has not got. Nothing is repeated for any other
-    status.
+    had begun is sent again by the client for the symbols it has not got, a screen whole, unless it is sorted and
+    some of it has been handed out. Nothing is repeated for any other status.
 
     Attributes:
         max_attempts: tries in a row without any progress, the first one included, 1 to 5; 1 never repeats.

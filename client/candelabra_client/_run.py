@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 import grpc
@@ -184,7 +183,7 @@ def merge_parts(parts: list[Part]) -> SymbolResult:
     if last.HasField("error"):
         return SymbolResult(
             last.symbol,
-            error=SymbolError(last.error.reason, last.error.message, MappingProxyType(dict(last.error.metadata))),
+            error=SymbolError.of(last.error),
             open_time_micros=np.empty(0, np.int64),
             values={},
             kinds={},

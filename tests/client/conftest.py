@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from candelabra_client import AsyncClient, Client, JobResults, RetryPolicy, SymbolResult
+from candelabra_client import AsyncClient, Client, JobResults, RetryPolicy, ScreenBatch, ScreenResult, SymbolResult
 from support.command import serving_command
 
 
@@ -40,6 +40,21 @@ class PlainUser:
     def gather(self, symbols: Any, **kwargs: Any) -> JobResults:
         with Client(self.address, **self.options) as client:
             return client.process(symbols, **{"timeframe": "1d", **kwargs}).results()
+
+    def screen(self, *, stop_after: int | None = None, **kwargs: Any) -> list[ScreenBatch]:
+        """Batches of a screen, one by one; leaves the loop after so many, before the screen or client is closed."""
+        with Client(self.address, **self.options) as client:
+            batches = []
+            screen = client.screen(**{"formula": "close", "timeframe": "1d", **kwargs})
+            for batch in screen:
+                batches.append(batch)
+                if len(batches) == stop_after:
+                    break
+            return batches
+
+    def screened(self, **kwargs: Any) -> ScreenResult:
+        with Client(self.address, **self.options) as client:
+            return client.screen(**{"formula": "close", "timeframe": "1d", **kwargs}).results()
 
     def with_job(self, symbols: Any, use: Callable[[Any], None]) -> list[SymbolResult]:
         """Results of a job for each of which `use` is called with the job."""
@@ -82,6 +97,26 @@ class AsyncUser:
         async def run() -> JobResults:
             async with AsyncClient(self.address, **self.options) as client:
                 return await client.process(symbols, **{"timeframe": "1d", **kwargs}).results()
+
+        return asyncio.run(run())
+
+    def screen(self, *, stop_after: int | None = None, **kwargs: Any) -> list[ScreenBatch]:
+        async def run() -> list[ScreenBatch]:
+            async with AsyncClient(self.address, **self.options) as client:
+                batches = []
+                screen = client.screen(**{"formula": "close", "timeframe": "1d", **kwargs})
+                async for batch in screen:
+                    batches.append(batch)
+                    if len(batches) == stop_after:
+                        break
+                return batches
+
+        return asyncio.run(run())
+
+    def screened(self, **kwargs: Any) -> ScreenResult:
+        async def run() -> ScreenResult:
+            async with AsyncClient(self.address, **self.options) as client:
+                return await client.screen(**{"formula": "close", "timeframe": "1d", **kwargs}).results()
 
         return asyncio.run(run())
 

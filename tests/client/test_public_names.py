@@ -11,6 +11,7 @@ NAMES = [
     "AlreadyExists",
     "AsyncClient",
     "AsyncJob",
+    "AsyncScreen",
     "CallError",
     "Cancelled",
     "CandelabraError",
@@ -35,6 +36,10 @@ NAMES = [
     "ProtocolError",
     "ResultInfo",
     "RetryPolicy",
+    "Screen",
+    "ScreenBatch",
+    "ScreenInfo",
+    "ScreenResult",
     "ServerInfo",
     "ServerUnavailable",
     "StoredSymbol",
@@ -54,7 +59,11 @@ def test_the_package_exports_exactly_these_names():
 
 @pytest.mark.parametrize(
     ("plain", "asynchronous"),
-    [(candelabra_client.Client, candelabra_client.AsyncClient), (candelabra_client.Job, candelabra_client.AsyncJob)],
+    [
+        (candelabra_client.Client, candelabra_client.AsyncClient),
+        (candelabra_client.Job, candelabra_client.AsyncJob),
+        (candelabra_client.Screen, candelabra_client.AsyncScreen),
+    ],
 )
 def test_both_clients_have_the_same_methods_with_the_same_arguments(plain, asynchronous):
     def signatures(kind):

@@ -23,6 +23,7 @@ MICROS_PER_DAY = 86_400_000_000
 FIRST_DAY_MICROS = 1_325_376_000_000_000  # 2012-01-01T00:00:00Z
 
 Answer = Callable[[v1.ProcessingJob, grpc.ServicerContext], Iterator[v1.ProcessingResult]]
+ScreenAnswer = Callable[[v1.ScreenRequest, grpc.ServicerContext], Iterator[v1.ScreenResponse]]
 
 
 def rows(
@@ -68,6 +69,60 @@ def answer_each(job: v1.ProcessingJob, context: grpc.ServicerContext) -> Iterato
         yield result
 
 
+def passed(
+    *symbols: str,
+    total: int = 0,
+    done: int = 0,
+    failures: Mapping[str, str] | None = None,
+    signal: str = "",
+    last: bool = False,
+    **columns: list[float],
+) -> v1.ScreenResponse:
+    """One message of a screen, as of 2012-01-01: symbols with their columns, of which one may be a signal.
+
+    Every symbol that is sent or failed counts as done unless `done` says how many are; failures have a reason each.
+    """
+    failures = failures or {}
+    number, truth = v1.ColumnKind.COLUMN_KIND_NUMBER, v1.ColumnKind.COLUMN_KIND_SIGNAL
+    response = v1.ScreenResponse(
+        screen_id="made-1",
+        symbols=symbols,
+        symbols_total=total or len(symbols) + len(failures),
+        symbols_done=done or len(symbols) + len(failures),
+        symbols_passed=len(symbols),
+        symbols_failed=len(failures),
+        as_of_micros=[FIRST_DAY_MICROS] * len(symbols),
+        columns=[
+            v1.Column(name=name, kind=truth if name == signal else number, values=values)
+            for name, values in columns.items()
+        ],
+        failures=[
+            v1.ScreenFailure(symbol=symbol, error=v1.SymbolError(reason=reason, message=f"{symbol} is not there"))
+            for symbol, reason in failures.items()
+        ],
+        last=last,
+    )
+    if last:
+        response.info.snapshot_id = "s1"
+    return response
+
+
+def answer_screen(request: v1.ScreenRequest, context: grpc.ServicerContext) -> Iterator[v1.ScreenResponse]:
+    """Sends every symbol but NOPE, which fails, in batches of two, then the last message without symbols."""
+    names = [symbol for symbol in request.symbols if symbol != "NOPE"]
+    failures = dict.fromkeys(set(request.symbols) - set(names), "UNKNOWN_SYMBOL")
+    total = len(names) + len(failures)
+    for first in range(0, len(names), 2):
+        batch = names[first : first + 2]
+        values = [float(first + number) for number in range(len(batch))]
+        response = passed(*batch, value=values, total=total, done=first + len(batch))
+        response.symbols_passed = first + len(batch)
+        yield response
+    end = passed(total=total, done=total, failures=failures, last=True)
+    end.symbols_passed = len(names)
+    yield end
+
+
 def rich_status(
     code: grpc.StatusCode,
     message: str,
@@ -106,15 +161,19 @@ class Script:
     Attributes:
         answers: one for each time a job comes in; the last one is used from then on.
         stored: what ListSymbols knows, two a page.
+        screen_answers: the same for screens.
         jobs: the jobs that came in.
+        screens: the screens that came in.
         queries: the ListSymbols requests that came in.
         metadata: the metadata of the last job.
-        ended: set when a job's call is over, however it ended.
+        ended: set when the call of a job or screen is over, however it ended.
     """
 
     answers: list[Answer] = field(default_factory=lambda: [answer_each])
     stored: list[v1.StoredSymbol] = field(default_factory=list)
+    screen_answers: list[ScreenAnswer] = field(default_factory=lambda: [answer_screen])
     jobs: list[v1.ProcessingJob] = field(default_factory=list)
+    screens: list[v1.ScreenRequest] = field(default_factory=list)
     queries: list[v1.ListSymbolsRequest] = field(default_factory=list)
     metadata: dict[str, str | bytes] = field(default_factory=dict)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -129,6 +188,12 @@ class _Processing(processing_pb2_grpc.ProcessingServiceServicer):
         self.script.jobs.append(request)
         context.add_callback(self.script.ended.set)
         answer = self.script.answers[min(len(self.script.jobs), len(self.script.answers)) - 1]
+        yield from answer(request, context)
+
+    def Screen(self, request, context):  # noqa: N802 - gRPC's name
+        self.script.screens.append(request)
+        context.add_callback(self.script.ended.set)
+        answer = self.script.screen_answers[min(len(self.script.screens), len(self.script.screen_answers)) - 1]
         yield from answer(request, context)
 
     def GetServerInfo(self, request, context):  # noqa: N802 - gRPC's name
