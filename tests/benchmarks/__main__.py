@@ -4,15 +4,12 @@ import argparse
 import sys
 
 from benchmarks import compute, lifecycle
-
-
-def _lifecycle(*, runs: int, quick: bool) -> int:
-    return lifecycle.main(runs=1 if quick else runs)
-
+from benchmarks.delivery import suite as delivery
 
 SUITES = {
-    "compute": compute.main,
-    "lifecycle": _lifecycle,
+    "compute": lambda asked: compute.main(runs=asked.runs, quick=asked.quick),
+    "delivery": lambda asked: delivery.main(runs=asked.runs, quick=asked.quick, parts=asked.part),
+    "lifecycle": lambda asked: lifecycle.main(runs=1 if asked.quick else asked.runs),
 }
 
 
@@ -22,8 +19,11 @@ def main() -> int:
     parser.add_argument("suite", choices=sorted(SUITES))
     parser.add_argument("--runs", type=int, default=7, help="runs of every subject; the median is reported")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that every subject works")
+    parser.add_argument(
+        "--part", action="append", default=[], choices=list(delivery.PARTS), help="of delivery: nothing else"
+    )
     arguments = parser.parse_args()
-    return SUITES[arguments.suite](runs=arguments.runs, quick=arguments.quick)
+    return SUITES[arguments.suite](arguments)
 
 
 if __name__ == "__main__":

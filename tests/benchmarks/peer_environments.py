@@ -12,14 +12,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.peers.peer_job import PeerJob, PeerReport
+from benchmarks.process_tree import end_tree
 from benchmarks.report import FOLDER
 
-__all__ = ["run_peer"]
+__all__ = ["PeerFailedError", "ask_peer", "run_peer"]
 
 _PEERS = Path(__file__).with_name("peers")
 _SETUP_SECONDS = 900.0
@@ -28,26 +30,61 @@ _SHOWN = 300
 """Most characters of what a peer said when it failed."""
 
 
+class PeerFailedError(Exception):
+    """A peer has no answer; the message says why."""
+
+
 def run_peer(name: str, job: PeerJob, *, threads: int, timeout_seconds: float) -> PeerReport:
     """What the peer reports; that it is unavailable, and why, where anything at all goes wrong."""
     try:
-        interpreter = _interpreter(name)
-        output = subprocess.run(
-            [interpreter, "-m", f"benchmarks.peers.{name}_peer", json.dumps(asdict(job))],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            env=_environment(threads),
-        ).stdout
-        answer = json.loads(output.splitlines()[-1])
-    except subprocess.CalledProcessError as error:
-        return PeerReport(versions={}, unavailable=f"ended with status {error.returncode}: {_end_of(error.stderr)}")
-    except subprocess.TimeoutExpired as error:
-        return PeerReport(versions={}, unavailable=f"was not done after {error.timeout:.0f} s")
-    except (OSError, IndexError, ValueError) as error:
-        return PeerReport(versions={}, unavailable=f"failed: {_end_of(str(error))}")
+        answer = ask_peer(
+            f"{name}_peer", asdict(job), environment=name, threads=threads, timeout_seconds=timeout_seconds
+        )
+    except PeerFailedError as error:
+        return PeerReport(versions={}, unavailable=str(error))
     return PeerReport(**answer)
+
+
+def ask_peer(
+    program: str, request: Mapping[str, Any], *, environment: str, threads: int, timeout_seconds: float
+) -> dict[str, Any]:
+    """What a program of `peers` answers: the JSON object on the last line that it prints.
+
+    Args:
+        program: a module there; its only argument is the request as JSON.
+        request: what it is asked for.
+        environment: whose Python it runs with; ours where it has no requirements of its own.
+        threads: bound of every library that counts the processors.
+        timeout_seconds: it is killed after that, with all processes that it started.
+
+    Raises:
+        PeerFailedError: anything at all went wrong.
+    """
+    try:
+        command = [_interpreter(environment), "-m", f"benchmarks.peers.{program}", json.dumps(request)]
+        output = _output_of(command, _environment(threads), timeout_seconds)
+        answer: dict[str, Any] = json.loads(output.splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        raise PeerFailedError(f"ended with status {error.returncode}: {_end_of(error.stderr)}") from error
+    except subprocess.TimeoutExpired as error:
+        raise PeerFailedError(f"was not done after {error.timeout:.0f} s") from error
+    except (OSError, IndexError, ValueError) as error:
+        raise PeerFailedError(f"failed: {_end_of(str(error))}") from error
+    return answer
+
+
+def _output_of(command: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> str:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout_seconds)
+        except BaseException:
+            end_tree(process.pid)
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output, errors)
+    return output
 
 
 def _interpreter(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Promise", "at_most", "broken", "flat"]
+__all__ = ["Promise", "at_least", "at_most", "broken", "flat", "within"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,21 @@ def at_most(text: str, part: float, *, ours: float | None, peer: float | None) -
         f"{ours:.3f} s to {peer:.3f} s, 1/{peer / ours:.1f}; promised: 1/{1 / part:.0f}",
         binding=True,
     )
+
+
+def at_least(text: str, part: float, *, ours: float | None, peer: float | None, unit: str) -> Promise:
+    """Ours does at least a part, or a multiple, of what the peer does in the same time."""
+    if ours is None or peer is None:
+        return Promise(text, None, "there are no figures of both", binding=True)
+    found = f"{ours:,.0f} to {peer:,.0f} {unit}, {ours / peer:.2f}×; promised: {part:.2f}×"
+    return Promise(text, ours >= part * peer, found, binding=True)
+
+
+def within(text: str, bound: float, *, found: float | None, unit: str) -> Promise:
+    """A figure is not above a bound."""
+    if found is None:
+        return Promise(text, None, "there is no figure", binding=True)
+    return Promise(text, found <= bound, f"{found:,.2f} {unit}; promised: {bound:,.2f} {unit}", binding=True)
 
 
 def flat(text: str, values: Sequence[float], *, within: float, unit: str) -> Promise:
