@@ -41,12 +41,14 @@ def at_most(text: str, part: float, *, ours: float | None, peer: float | None) -
     )
 
 
-def at_least(text: str, part: float, *, ours: float | None, peer: float | None, unit: str) -> Promise:
+def at_least(
+    text: str, part: float, *, ours: float | None, peer: float | None, unit: str, binding: bool = True
+) -> Promise:
     """Ours does at least a part, or a multiple, of what the peer does in the same time."""
     if ours is None or peer is None:
-        return Promise(text, None, "there are no figures of both", binding=True)
+        return Promise(text, None, "there are no figures of both", binding=binding)
     found = f"{ours:,.0f} to {peer:,.0f} {unit}, {ours / peer:.2f}×; promised: {part:.2f}×"
-    return Promise(text, ours >= part * peer, found, binding=True)
+    return Promise(text, ours >= part * peer, found, binding=binding)
 
 
 def within(text: str, bound: float, *, found: float | None, unit: str) -> Promise:

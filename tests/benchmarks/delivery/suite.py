@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from benchmarks.delivery.concurrency import measure_concurrency
 from benchmarks.delivery.dispatch import measure_dispatch
 from benchmarks.delivery.findings import Findings
 from benchmarks.delivery.round_trips import measure_round_trips
+from benchmarks.delivery.screening import measure_screening
 from benchmarks.delivery.sizes import FULL, QUICK, DeliverySizes
+from benchmarks.delivery.starting import measure_start
 from benchmarks.delivery.streams import measure_large_results, measure_small_results
 from benchmarks.promises import broken
 from benchmarks.report import write
@@ -23,9 +26,12 @@ from benchmarks.report import write
 __all__ = ["PARTS", "main"]
 
 PARTS: dict[str, Callable[..., None]] = {
+    "start": measure_start,
     "large": measure_large_results,
     "small": measure_small_results,
+    "screen": measure_screening,
     "round-trips": measure_round_trips,
+    "concurrency": measure_concurrency,
     "dispatch": measure_dispatch,
 }
 
