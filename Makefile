@@ -64,7 +64,7 @@ constraints: $(SETUP) ## Write the installed versions to server/constraints.txt
 proto: $(SETUP) ## Generate the messages and stubs anew
 	$(BIN)/python protos/generate.py
 
-bench: $(SETUP) kernels ## Measure beside the peers: make bench SUITE=compute BENCH_OPTIONS="--runs 3"; or lifecycle
+bench: $(SETUP) kernels ## Measure beside the peers: make bench SUITE=compute BENCH_OPTIONS="--runs 3"; or delivery, lifecycle
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(SUITE) $(BENCH_OPTIONS)
 
 fuzz: $(SETUP) kernels ## Try formulas that no one would write, for ten CPU-minutes: make fuzz FUZZ_SECONDS=60

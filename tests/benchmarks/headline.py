@@ -22,7 +22,16 @@ from benchmarks.promises import Promise, at_most
 from benchmarks.report import FOLDER, Figure, show, versions_of
 from benchmarks.sizes import Shape, Sizes
 
-__all__ = ["Headline", "measure_headline"]
+__all__ = [
+    "FRAME_COPIES",
+    "KUNQUANT",
+    "KUNQUANT_COPIES",
+    "QLIB",
+    "Headline",
+    "job_for_peers",
+    "measure_headline",
+    "report_of",
+]
 
 OURS = "candelabra"
 CAUSES = "candelabra, with causes of NaN"
@@ -35,9 +44,9 @@ PANDAS = "pandas, a tenth scaled up"
 _TIMEOUT_SECONDS = 1_800.0
 _FEW_RUNS = 3
 """Of a peer whose runs take a minute."""
-_KUNQUANT_COPIES = 2
+KUNQUANT_COPIES = 2
 """Of its values, with what it computes on the way."""
-_FRAME_COPIES = 5
+FRAME_COPIES = 5
 """Of its values Qlib has this many at once: of its processes, while they are sent, and joined."""
 
 
@@ -93,15 +102,41 @@ def measure_headline(sizes: Sizes, *, runs: int) -> Headline:
     return headline
 
 
+def job_for_peers(features: FeatureSet, sizes: Sizes, *, runs: int) -> PeerJob:
+    """What peers are asked for; our values for them to compare with are computed now."""
+    checked = FOLDER / "data" / f"checked-{features.family}-{len(features.columns)}.npy"
+    with OurPool() as pool:
+        values = pool.columns(features, sizes.checked)
+    np.save(checked, values)
+    return PeerJob(
+        folder=str(market_arrays(sizes.headline)),
+        family=features.family,
+        columns=list(features.columns),
+        float32=False,
+        runs=runs,
+        limit_seconds=sizes.peer_seconds,
+        checked_folder=str(market_arrays(sizes.checked)),
+        checked_values=str(checked.absolute()),
+    )
+
+
+def report_of(name: str, job: PeerJob, *, runs: int, needed_bytes: int, float32: bool = False) -> PeerReport:
+    """What a peer reports; that it is unavailable where there is no room for it."""
+    if needed_bytes > room_bytes():
+        return PeerReport(versions={}, unavailable=f"needs about {needed_bytes / 1e9:.1f} GB of memory")
+    asked = replace(job, runs=runs, float32=float32)
+    return run_peer(name, asked, threads=WORKERS, timeout_seconds=_TIMEOUT_SECONDS)
+
+
 def _measure_set(headline: Headline, features: FeatureSet, sizes: Sizes, *, runs: int) -> None:
     """One set in both precisions; Qlib, which has but one, is measured once and stands beside both."""
-    job = _job(features, sizes, runs=runs)
+    job = job_for_peers(features, sizes, runs=runs)
     values = sizes.headline.cells * len(features.columns)
-    qlib = _peer(headline, "qlib", job, runs=min(runs, _FEW_RUNS), needed_bytes=4 * _FRAME_COPIES * values)
+    qlib = _peer(headline, "qlib", job, runs=min(runs, _FEW_RUNS), needed_bytes=4 * FRAME_COPIES * values)
     for float32 in (False, True):
         work = _work_name(features, sizes.headline, float32=float32)
         _measure_ours(headline, features, sizes.headline, runs=runs, float32=float32)
-        needed = values * (4 if float32 else 8) * _KUNQUANT_COPIES
+        needed = values * (4 if float32 else 8) * KUNQUANT_COPIES
         report = _peer(headline, "kunquant", job, runs=runs, float32=float32, needed_bytes=needed)
         _add_report(headline, work, KUNQUANT, report, values)
         if report.first_seconds:
@@ -110,7 +145,7 @@ def _measure_set(headline: Headline, features: FeatureSet, sizes: Sizes, *, runs
 
 
 def _measure_frames(headline: Headline, features: FeatureSet, sizes: Sizes, *, runs: int) -> None:
-    job = _job(features, sizes, runs=runs)
+    job = job_for_peers(features, sizes, runs=runs)
     values = sizes.headline.cells * len(features.columns)
     work = _work_name(features, sizes.headline, float32=False)
     _measure_ours(headline, features, sizes.headline, runs=runs, float32=False)
@@ -140,34 +175,12 @@ def _measure_ours(headline: Headline, features: FeatureSet, shape: Shape, *, run
         _add(headline, work, KEPT, measured.median, values, installed, measured.peak_bytes)
 
 
-def _job(features: FeatureSet, sizes: Sizes, *, runs: int) -> PeerJob:
-    """What peers are asked for; our values for them to compare with are computed now."""
-    checked = FOLDER / "data" / f"checked-{features.family}-{len(features.columns)}.npy"
-    with OurPool() as pool:
-        values = pool.columns(features, sizes.checked)
-    np.save(checked, values)
-    return PeerJob(
-        folder=str(market_arrays(sizes.headline)),
-        family=features.family,
-        columns=list(features.columns),
-        float32=False,
-        runs=runs,
-        limit_seconds=sizes.peer_seconds,
-        checked_folder=str(market_arrays(sizes.checked)),
-        checked_values=str(checked.absolute()),
-    )
-
-
 def _peer(
     headline: Headline, name: str, job: PeerJob, *, runs: int, needed_bytes: int, float32: bool = False
 ) -> PeerReport:
     told = f"{name}, {len(job.columns)} columns of {job.family}{', float32' if float32 else ''}"
     _tell(told)
-    if needed_bytes > room_bytes():
-        report = PeerReport(versions={}, unavailable=f"needs about {needed_bytes / 1e9:.1f} GB of memory")
-    else:
-        asked = replace(job, runs=runs, float32=float32)
-        report = run_peer(name, asked, threads=WORKERS, timeout_seconds=_TIMEOUT_SECONDS)
+    report = report_of(name, job, runs=runs, needed_bytes=needed_bytes, float32=float32)
     if report.unavailable:
         headline.notes.append(f"{told}: not measured, {report.unavailable}")
         return report

@@ -29,15 +29,15 @@ class Promise:
         return f"{verdict}: {self.text} ({self.found})"
 
 
-def at_most(text: str, part: float, *, ours: float | None, peer: float | None) -> Promise:
+def at_most(text: str, part: float, *, ours: float | None, peer: float | None, binding: bool = True) -> Promise:
     """Ours takes at most a part of the peer's seconds; None where one was not measured."""
     if ours is None or peer is None:
-        return Promise(text, None, "there are no figures of both", binding=True)
+        return Promise(text, None, "there are no figures of both", binding=binding)
     return Promise(
         text,
         ours <= part * peer,
-        f"{ours:.3f} s to {peer:.3f} s, 1/{peer / ours:.1f}; promised: 1/{1 / part:.0f}",
-        binding=True,
+        f"{ours:.3f} s to {peer:.3f} s, 1/{peer / ours:.1f}; promised: 1/{1 / part:.3g}",
+        binding=binding,
     )
 
 

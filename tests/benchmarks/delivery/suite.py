@@ -1,8 +1,13 @@
 """The delivery suite: results on their way to a client, beside every peer in one run.
 
-1. streams.py: MB/s of large results and messages/s of small ones, beside a bare stream and Arrow Flight.
-2. round_trips.py: jobs of one symbol, idle and under load, beside a bare echo.
-3. dispatch.py: symbols/s of the engine beside tasks/s of ProcessPoolExecutor, loky, Dask and Ray.
+1. starting.py: from the start of the server's process to SERVING, and what that is made of.
+2. streams.py: MB/s of large results and messages/s of small ones, beside a bare stream and Arrow Flight.
+3. screening.py: a screen of all symbols, beside polars and DuckDB in their own process.
+4. round_trips.py: jobs of one symbol, idle and under load, beside a bare echo.
+5. concurrency.py: more and more clients at once, beside a bare stream.
+6. dispatch.py: symbols/s of the engine beside tasks/s of ProcessPoolExecutor, loky, Dask and Ray.
+7. unread.py: the server's memory while a client does not read.
+8. whole_job.py: Alpha158 streamed to a client beside KunQuant and Qlib; processor time and memory of all of them.
 
 Each part starts what it needs: our server as users start it (running_server.py), peers and the client in processes of
 their own. A part or a subject that fails is told of as not measured, and the others go on.
@@ -20,6 +25,8 @@ from benchmarks.delivery.screening import measure_screening
 from benchmarks.delivery.sizes import FULL, QUICK, DeliverySizes
 from benchmarks.delivery.starting import measure_start
 from benchmarks.delivery.streams import measure_large_results, measure_small_results
+from benchmarks.delivery.unread import measure_unread
+from benchmarks.delivery.whole_job import measure_whole_job
 from benchmarks.promises import broken
 from benchmarks.report import write
 
@@ -33,6 +40,8 @@ PARTS: dict[str, Callable[..., None]] = {
     "round-trips": measure_round_trips,
     "concurrency": measure_concurrency,
     "dispatch": measure_dispatch,
+    "unread": measure_unread,
+    "whole-job": measure_whole_job,
 }
 
 

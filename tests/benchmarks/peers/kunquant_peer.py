@@ -41,8 +41,10 @@ def measure(job: PeerJob) -> PeerReport:
     begin = time.perf_counter()
     run()
     first_seconds = time.perf_counter() - begin
+    timed = timed_runs(job, run)
     return PeerReport(
-        seconds=timed_runs(job, run),
+        seconds=timed.seconds,
+        cpu_seconds=timed.cpu_seconds,
         first_seconds=first_seconds,
         peak_bytes=process_peak_bytes(),
         versions=versions("KunQuant", "numpy"),

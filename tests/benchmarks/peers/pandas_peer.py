@@ -29,9 +29,11 @@ def measure(job: PeerJob) -> PeerReport:
     )
     frames = _frames(job.folder)
     part = frames[: max(1, len(frames) // _PART)]
-    seconds = timed_runs(job, lambda: [_computed(frame, job.columns) for frame in part])
+    timed = timed_runs(job, lambda: [_computed(frame, job.columns) for frame in part])
+    scale = len(frames) / len(part)
     return PeerReport(
-        seconds=tuple(run * len(frames) / len(part) for run in seconds),
+        seconds=tuple(run * scale for run in timed.seconds),
+        cpu_seconds=timed.cpu_seconds * scale,
         peak_bytes=process_peak_bytes(),
         versions=versions("pandas"),
         differing=differing,

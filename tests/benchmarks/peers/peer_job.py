@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ __all__ = [
     "PeerJob",
     "PeerReport",
     "PeerUnavailableError",
+    "Timed",
     "Values",
     "differing_columns",
     "load",
@@ -63,6 +65,7 @@ class PeerReport:
 
     Attributes:
         seconds: of every run.
+        cpu_seconds: processor time of one of the runs, on average, of all processes.
         first_seconds: of a run before them, which was the first in its process.
         peak_bytes: most memory.
         versions: of what was measured.
@@ -71,11 +74,19 @@ class PeerReport:
     """
 
     seconds: tuple[float, ...] = ()
+    cpu_seconds: float = 0.0
     first_seconds: float = 0.0
     peak_bytes: int = 0
     versions: dict[str, str]
     differing: tuple[str, ...] = ()
     unavailable: str = ""
+
+
+class Timed(NamedTuple):
+    """What timing gave."""
+
+    seconds: tuple[float, ...]
+    cpu_seconds: float
 
 
 class PeerUnavailableError(Exception):
@@ -118,14 +129,15 @@ def differing_columns(job: PeerJob, values: Callable[[str], Values], *, toleranc
     return tuple(differing)
 
 
-def timed_runs(job: PeerJob, run: Callable[[], object]) -> tuple[float, ...]:
-    """Seconds of every run."""
+def timed_runs(job: PeerJob, run: Callable[[], object]) -> Timed:
+    """Seconds of every run, and the processor time of one."""
     seconds: list[float] = []
+    cpu_begin = _cpu_seconds()
     while len(seconds) < job.runs and (not seconds or sum(seconds) < job.limit_seconds):
         begin = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - begin)
-    return tuple(seconds)
+    return Timed(tuple(seconds), (_cpu_seconds() - cpu_begin) / len(seconds))
 
 
 def load(folder: str, *names: str) -> dict[str, Values]:
@@ -144,6 +156,11 @@ def process_peak_bytes(*, children: int = 0) -> int:
     if _STATUS.exists():
         (own,) = (int(line.split()[1]) for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return unit * (own + children * largest)
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of children that have ended."""
+    return sum(time for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) for time in resource.getrusage(who)[:2])
 
 
 def versions(*packages: str) -> dict[str, str]:

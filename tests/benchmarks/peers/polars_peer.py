@@ -32,8 +32,10 @@ def measure(job: PeerJob) -> PeerReport:
         job, lambda name: checked[name].explode().to_numpy().reshape(symbols, -1), tolerance=_TOLERANCE
     )
     frame = _frame(job.folder)
+    timed = timed_runs(job, lambda: _computed(frame, expressions))
     return PeerReport(
-        seconds=timed_runs(job, lambda: _computed(frame, expressions)),
+        seconds=timed.seconds,
+        cpu_seconds=timed.cpu_seconds,
         peak_bytes=process_peak_bytes(),
         versions=versions("polars"),
         differing=differing,

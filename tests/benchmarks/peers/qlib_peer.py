@@ -31,8 +31,10 @@ def measure(job: PeerJob) -> PeerReport:
     differing = _compared(job, expressions)
     provider = Path(job.folder)
     _write_provider(provider)
+    timed = timed_runs(job, lambda: _features(provider, expressions))
     return PeerReport(
-        seconds=timed_runs(job, lambda: _features(provider, expressions)),
+        seconds=timed.seconds,
+        cpu_seconds=timed.cpu_seconds,
         peak_bytes=process_peak_bytes(children=KERNELS),
         versions=versions("pyqlib", "pandas", "numpy"),
         differing=differing,
