@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from candelabra_client._result import SymbolError
+from candelabra_client._result import ColumnKind, SymbolError
 from candelabra_client._screen_result import ScreenBatch, ScreenInfo, ScreenResult
 from candelabra_client._screen_run import ScreenRun
 from candelabra_client._streaming import AsyncStream, Stream, StreamState
@@ -51,9 +51,9 @@ class _ScreenState(StreamState[ScreenRun]):
         return self._run.symbols_failed
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns; empty until they have come."""
-        return tuple(self._run.kinds)
+    def kinds(self) -> Mapping[str, ColumnKind]:
+        """What each column's values mean, by name; empty until the columns have come."""
+        return self._run.kinds
 
     @property
     def errors(self) -> Mapping[str, SymbolError]:

@@ -49,6 +49,7 @@ NAMES = [
     "Unauthenticated",
     "Unimplemented",
     "Violation",
+    "progress_bar",
 ]
 
 

@@ -168,11 +168,11 @@ def test_a_screen_is_sent_only_when_it_is_asked_for_and_runs_once():
 def test_a_screen_that_was_iterated_knows_what_became_of_it():
     with serving() as address, Client(address) as client:
         screen = client.screen("close", timeframe="1d", symbols=["A", "NOPE", "B"])
-        assert (screen.info, screen.columns) == (None, ())
+        assert (screen.info, screen.kinds) == (None, {})
         list(screen)
 
         assert (screen.symbols_total, screen.symbols_done, screen.symbols_passed, screen.symbols_failed) == (3, 3, 2, 1)
-        assert (list(screen.errors), screen.columns, screen.info.snapshot_id) == (["NOPE"], ("value",), "s1")
+        assert (list(screen.errors), list(screen.kinds), screen.info.snapshot_id) == (["NOPE"], ["value"], "s1")
 
 
 def test_what_an_asynchronous_screen_gathered_stays():

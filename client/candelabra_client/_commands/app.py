@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from candelabra_client._commands import candles, check, explain, formulas, functions, process, server
+from candelabra_client._commands import candles, check, explain, formulas, functions, process, screen, server
 
 __all__ = ["app"]
 
@@ -38,6 +38,7 @@ def _main(
 
 
 app.command(no_args_is_help=True)(process.process)
+app.command(no_args_is_help=True)(screen.screen)
 app.command(no_args_is_help=True)(check.check)
 app.command(no_args_is_help=True)(explain.explain)
 app.command()(functions.functions)

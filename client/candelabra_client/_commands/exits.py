@@ -23,6 +23,7 @@ from rich.text import Text
 from candelabra_client._commands.tables import counted
 from candelabra_client._exceptions import CallError, CandelabraError, Violation
 from candelabra_client._result import SymbolError
+from candelabra_client._screen import Screen
 
 __all__ = [
     "BROKEN_PIPE",
@@ -32,6 +33,7 @@ __all__ = [
     "error_console",
     "error_text",
     "exit_statuses",
+    "report_screen",
     "report_symbols",
 ]
 
@@ -49,8 +51,12 @@ def error_console() -> Console:
 
 
 @contextmanager
-def exit_statuses() -> Iterator[None]:
-    """Ends the command with a message and a status when the body fails in an expected way."""
+def exit_statuses(work: str = "job") -> Iterator[None]:
+    """Ends the command with a message and a status when the body fails in an expected way.
+
+    Args:
+        work: what is said to be cancelled when the user interrupts it.
+    """
     try:
         yield
         sys.stdout.flush()
@@ -65,7 +71,7 @@ def exit_statuses() -> Iterator[None]:
         _print(Text(f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")))
         raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
-        _print(Text("interrupted; the job was cancelled"))
+        _print(Text(f"interrupted; the {work} was cancelled"))
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -92,14 +98,43 @@ def error_text(description: str, *, field: str = "") -> None:
 
 def report_symbols(errors: Mapping[str, SymbolError], *, total: int, warnings: Iterable[str] = ()) -> None:
     """Lists the symbols that failed, and what the server wants users to know."""
-    console = error_console()
-    for warning, count in Counter(warnings).items():
-        where = f" ({counted(count, 'symbol')})" if count > 1 else ""
-        console.print(Text.assemble(("warning: ", "bold yellow"), warning, where))
+    _report_warnings(warnings)
     if not errors:
         return
-    console.print(Text.assemble(("error: ", "bold red"), f"{len(errors):,} of {counted(total, 'symbol')} failed"))
-    width = max(len(symbol) for symbol in list(errors)[:_MOST_SYMBOLS])
+    _print(Text(f"{len(errors):,} of {counted(total, 'symbol')} failed"))
+    _list_errors(errors)
+
+
+def report_screen(screen: Screen, *, given: int) -> None:
+    """Says what the server wants users to know, which symbols failed and, in one line, how many passed.
+
+    Args:
+        screen: a screen that has come to its end.
+        given: how many symbols it has given, fewer than passed where it has a limit.
+    """
+    _report_warnings(screen.info.warnings if screen.info is not None else ())
+    _list_errors(screen.errors)
+    summary = Text(f"{screen.symbols_passed:,} of {counted(screen.symbols_total, 'symbol')} passed")
+    if given < screen.symbols_passed:
+        summary.append(f", the first {given:,} are given")
+    if screen.symbols_failed:
+        reasons = Counter(error.reason for error in screen.errors.values()).most_common()
+        unlisted = screen.symbols_failed - len(screen.errors)
+        texts = [f"{count:,} {reason}" for reason, count in reasons] + ([f"{unlisted:,} unlisted"] if unlisted else [])
+        summary.append(f", {screen.symbols_failed:,} failed ({', '.join(texts)})", style="red")
+    error_console().print(summary)
+
+
+def _report_warnings(warnings: Iterable[str]) -> None:
+    for warning, count in Counter(warnings).items():
+        where = f" ({counted(count, 'symbol')})" if count > 1 else ""
+        error_console().print(Text.assemble(("warning: ", "bold yellow"), warning, where))
+
+
+def _list_errors(errors: Mapping[str, SymbolError]) -> None:
+    """Prints the first symbols that failed, a line each."""
+    console = error_console()
+    width = max((len(symbol) for symbol in list(errors)[:_MOST_SYMBOLS]), default=0)
     for symbol, error in list(errors.items())[:_MOST_SYMBOLS]:
         console.print(Text.assemble("  ", (symbol.ljust(width), "bold"), f"  {error.message} ", (error.reason, "dim")))
     if len(errors) > _MOST_SYMBOLS:

@@ -19,12 +19,18 @@ __all__ = [
     "FormulaId",
     "FormulaText",
     "ListFormat",
+    "OutFile",
     "Output",
+    "OutputFormat",
     "Parameters",
     "Server",
+    "ShowProgress",
+    "SomeSymbols",
+    "SymbolTimeLimit",
     "Symbols",
     "Timeframe",
     "TimeoutSeconds",
+    "Weight",
 ]
 
 Server = Annotated[
@@ -51,6 +57,15 @@ Symbols = Annotated[
         help="A symbol or pattern such as 'AA*'; repeat it, or separate several by commas.",
     ),
 ]
+SomeSymbols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--symbol",
+        "-s",
+        metavar="SYMBOL",
+        help="A symbol or pattern; repeat it, or separate several by commas. Default: all.",
+    ),
+]
 Timeframe = Annotated[
     str, typer.Option("--timeframe", "-t", metavar="TIMEFRAME", help="Length of a candle: 1m, 1h, 1d …")
 ]
@@ -75,14 +90,27 @@ Float32Fields = Annotated[
 ]
 
 
+SymbolTimeLimit = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0.001, help="Most time to spend on one symbol.")
+]
+Weight = Annotated[float | None, typer.Option(metavar="SHARE", help="Share of the workers relative to other jobs.")]
+ShowProgress = Annotated[bool, typer.Option("--progress/--no-progress", help="Show a progress bar.")]
+
+
 class Output(StrEnum):
-    """Formats of a job's results."""
+    """Formats of the results of jobs and screens."""
 
     TABLE = "table"
     CSV = "csv"
     JSONL = "jsonl"
     PARQUET = "parquet"
     ARROW = "arrow"
+
+
+OutputFormat = Annotated[
+    Output | None, typer.Option("--output", "-o", help="Format. Default: by the file's name, or table.")
+]
+OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to a file.", dir_okay=False)]
 
 
 class ListFormat(StrEnum):

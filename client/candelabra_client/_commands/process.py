@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -23,12 +22,16 @@ from candelabra_client._commands.options import (
     FormulaFile,
     FormulaId,
     FormulaText,
-    Output,
+    OutFile,
+    OutputFormat,
     Parameters,
     Server,
+    ShowProgress,
     Symbols,
+    SymbolTimeLimit,
     Timeframe,
     TimeoutSeconds,
+    Weight,
 )
 from candelabra_client._commands.output import STREAMED, WRITERS, check_libraries, opened
 from candelabra_client._commands.progress import ProgressBar
@@ -74,10 +77,8 @@ def process(
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Last open time; a date is its whole day.")] = None,
     param: Parameters = None,
     last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N rows of each symbol.")] = None,
-    output: Annotated[
-        Output | None, typer.Option("--output", "-o", help="Format. Default: by the file's name, or table.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file.", dir_okay=False)] = None,
+    output: OutputFormat = None,
+    out: OutFile = None,
     plot: Annotated[
         str | None,
         typer.Option(
@@ -90,14 +91,10 @@ def process(
     allow_lookahead: AllowLookahead = False,
     compat: Compat = None,
     float32_fields: Float32Fields = False,
-    symbol_time_limit: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Most time to spend on one symbol.")
-    ] = None,
-    weight: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Share of the workers relative to other jobs.")
-    ] = None,
+    symbol_time_limit: SymbolTimeLimit = None,
+    weight: Weight = None,
     job_id: Annotated[str | None, typer.Option(metavar="ID", help="Names the job in the server's log.")] = None,
-    progress: Annotated[bool, typer.Option("--progress/--no-progress", help="Show a progress bar.")] = True,
+    progress: ShowProgress = True,
     timeout: TimeoutSeconds = None,
     server: Server = DEFAULT_ADDRESS,
 ) -> None:
@@ -131,7 +128,7 @@ def process(
                 symbol_time_limit=symbol_time_limit,
                 weight=weight,
                 timeout=timeout,
-                progress=bar.report,
+                progress=bar,
             )
             try:
                 job = request(

@@ -8,14 +8,24 @@ from typing import IO, Any, Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from candelabra_client._frames import column_names
 from candelabra_client._result import ColumnKind, SymbolResult
 
-__all__ = ["OMITTED", "counted", "head_and_tail", "number_texts", "plain_console", "print_results", "time_texts"]
+__all__ = [
+    "OMITTED",
+    "Column",
+    "counted",
+    "head_and_tail",
+    "laid_out",
+    "number_texts",
+    "plain_console",
+    "print_results",
+    "time_texts",
+]
 
 OMITTED: Final = "…"
 NO_VALUE: Final = "-"
@@ -32,7 +42,7 @@ _GAP = 2  # between two columns
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class Column:
     """One column as text; `texts` has a value a row."""
 
     name: str
@@ -41,6 +51,7 @@ class _Column:
 
     @property
     def width(self) -> int:
+        """Characters that the column needs."""
         return max(len(self.name), *(len(text) for text in self.texts), 1)
 
 
@@ -68,14 +79,45 @@ def print_results(console: Console, results: Sequence[SymbolResult], *, rows: in
     if len(good) <= _MOST_TABLES and any(result.row_count > 1 for result in good):
         for result in good:
             console.print(Text.assemble((result.symbol, "bold"), (f"  {counted(result.row_count, 'row')}", "dim")))
-            columns = [_Column("time", time_texts(result.open_times), is_number=False)]
-            columns += [_Column(n, number_texts(result[n], result.kinds[n])) for n in result.columns]
-            _print_table(console, columns, rows, keys=1)
+            columns = [Column("time", time_texts(result.open_times), is_number=False)]
+            columns += [Column(n, number_texts(result[n], result.kinds[n])) for n in result.columns]
+            console.print(laid_out(columns, width=console.width, rows=rows, keys=1))
             console.print()
         return
-    _print_table(console, _one_row_each(good), rows, keys=2)
+    console.print(laid_out(_one_row_each(good), width=console.width, rows=rows, keys=2))
     row_count = sum(result.row_count for result in good)
     console.print(Text(f"{counted(len(good), 'symbol')}, {counted(row_count, 'row')}", style="dim"))
+
+
+def laid_out(columns: Sequence[Column], *, width: int, rows: int, keys: int, hidden: int = 0) -> RenderableType:
+    """Returns a table of the first and the last rows, with as many columns as there is room for.
+
+    Args:
+        columns: at least one; all have as many texts.
+        width: characters that the table may take.
+        rows: most rows; 0 for all.
+        keys: how many leading columns always stay.
+        hidden: rows that are in the middle of the table but not in the columns, which have `rows` texts then.
+    """
+    shown = _that_fit(columns, width, keys=keys)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column in shown:
+        table.add_column(Text(column.name), justify="right" if column.is_number else "left", no_wrap=True)
+    numbers: Sequence[int] = range(len(columns[0].texts))
+    if hidden:  # where those would stand that are left out here
+        middle = (rows + 1) // 2
+        head, omitted, tail = numbers[:middle], hidden, numbers[middle:]
+    else:
+        head, omitted, tail = head_and_tail(numbers, rows)
+    _add_rows(table, shown, head)
+    if omitted:
+        table.add_row(Text(f"{OMITTED} {omitted:,} more", style="dim"))
+        _add_rows(table, shown, tail)
+    if len(shown) == len(columns):
+        return table
+    missing = [column.name for column in columns[len(shown) - 1 :]]
+    note = f"{len(missing):,} columns without room: {', '.join(missing)}"
+    return Group(table, Text(note, style="dim", overflow="ellipsis", no_wrap=True))
 
 
 def counted(count: int, noun: str) -> str:
@@ -116,57 +158,36 @@ def number_texts(values: NDArray[Any], kind: ColumnKind = ColumnKind.NUMBER) -> 
     return [NO_VALUE if value != value else f"{value:,.{decimals}f}" for value in values.tolist()]  # noqa: PLR0124
 
 
-def _one_row_each(results: Sequence[SymbolResult]) -> list[_Column]:
+def _one_row_each(results: Sequence[SymbolResult]) -> list[Column]:
     """Returns the columns of a table that has the last values of each symbol."""
     last_times = np.array([r.open_times[-1] if r.row_count else np.datetime64("NaT", "us") for r in results], "M8[us]")
     columns = [
-        _Column("symbol", [result.symbol for result in results], is_number=False),
-        _Column("time", time_texts(last_times), is_number=False),
+        Column("symbol", [result.symbol for result in results], is_number=False),
+        Column("time", time_texts(last_times), is_number=False),
     ]
     if any(result.row_count > 1 for result in results):
-        columns.append(_Column("rows", [f"{result.row_count:,}" for result in results]))
+        columns.append(Column("rows", [f"{result.row_count:,}" for result in results]))
     for name in column_names(results):
         last = np.array([r[name][-1] if name in r and r.row_count else np.nan for r in results])
         kind = next(result.kinds[name] for result in results if name in result)
-        columns.append(_Column(name, number_texts(last, kind)))
+        columns.append(Column(name, number_texts(last, kind)))
     return columns
 
 
-def _print_table(console: Console, columns: Sequence[_Column], rows: int, *, keys: int) -> None:
-    shown = _that_fit(columns, console.width, keys=keys)
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for column in shown:
-        table.add_column(Text(column.name), justify="right" if column.is_number else "left", no_wrap=True)
-    row_count = len(columns[0].texts)
-    head, omitted, tail = head_and_tail(range(row_count), rows)
-    _add_rows(table, shown, head)
-    if omitted:
-        table.add_row(Text(f"{OMITTED} {omitted:,} more", style="dim"))
-        _add_rows(table, shown, tail)
-    console.print(table)
-    if len(shown) < len(columns):
-        missing = [column.name for column in columns[len(shown) - 1 :]]
-        console.print(
-            Text(f"{len(missing):,} columns without room: {', '.join(missing)}", style="dim"),
-            overflow="ellipsis",
-            no_wrap=True,
-        )
-
-
-def _add_rows(table: Table, columns: Iterable[_Column], rows: Iterable[int]) -> None:
+def _add_rows(table: Table, columns: Iterable[Column], rows: Iterable[int]) -> None:
     for row in rows:
         table.add_row(*(Text(column.texts[row]) for column in columns))
 
 
-def _that_fit(columns: Sequence[_Column], width: int, *, keys: int) -> Sequence[_Column]:
+def _that_fit(columns: Sequence[Column], width: int, *, keys: int) -> Sequence[Column]:
     """Returns the leading columns that fit, then one of dots when there are more; the keys always stay."""
     if sum(column.width + _GAP for column in columns) <= width + _GAP:
         return columns
     room = width - len(OMITTED)
-    shown: list[_Column] = []
+    shown: list[Column] = []
     for position, column in enumerate(columns):
         room -= column.width + _GAP
         if room < 0 and position >= keys:
             break
         shown.append(column)
-    return [*shown, _Column(OMITTED, [OMITTED] * len(columns[0].texts))]
+    return [*shown, Column(OMITTED, [OMITTED] * len(columns[0].texts))]

@@ -7,12 +7,9 @@ import json
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
-import sys
 import threading
-import time
 
 import grpc
 import pyarrow as pa
@@ -20,23 +17,10 @@ import pyarrow.parquet
 import pytest
 
 from candelabra import v1
+from support.client_command import WAIT_SECONDS, read_until, run, started
 from support.scripted_server import Script, failed, rich_status, rows, serving, stored
 
-COMMAND = [sys.executable, "-m", "candelabra_client.cli"]
-WAIT_SECONDS = 30
 CARET = "line 1, column 1: unknown function `smaa`; did you mean `sma`?\n  smaa(close, 10)\n  ^^^^"
-
-
-def run(address, *arguments, stdin=None, text=True, **environment):
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        input=stdin,
-        text=text,
-        check=False,
-        timeout=WAIT_SECONDS,
-        env={**os.environ, "CANDELABRA_SERVER": address, **environment},
-    )
 
 
 def process(address, *arguments, **options):
@@ -316,11 +300,6 @@ def test_without_its_extra_libraries_the_command_says_what_to_install(tmp_path):
     )
 
 
-def started(address, *arguments, **streams):
-    environment = {**os.environ, "CANDELABRA_SERVER": address, "COLUMNS": "120", "TERM": "xterm"}
-    return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, env=environment, **streams)
-
-
 def endless(job, context):
     for number in itertools.count():
         if not context.is_active():
@@ -375,13 +354,3 @@ def test_a_terminal_shows_a_progress_bar_with_rate_and_remaining_time(address, s
     assert b"Processing" in shown
     assert b"S3" in table
     assert b"Processing" not in table
-
-
-def read_until(descriptor, expected):
-    seen = b""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while expected not in seen:
-        assert time.monotonic() < deadline, seen
-        if select.select([descriptor], [], [], 1)[0]:
-            seen = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen + os.read(descriptor, 65_536))
-    return seen
