@@ -28,8 +28,8 @@ __all__ = ["WORKERS", "Measured", "OurPool", "room_bytes", "shared_values"]
 WORKERS = 2
 _SHARES = 16
 """At least: a worker that is held up for a moment leaves the rest to the other, as in the server."""
-_SHARE_SYMBOLS = 50
-"""At most: what a share has mapped stays small, however many symbols there are."""
+_SHARE_ROWS = 170_000
+"""At most: what a share has mapped stays small, 8 MB, however many symbols there are."""
 
 
 _SHARED_MEMORY = Path("/dev/shm")
@@ -88,7 +88,7 @@ class OurPool:
     ) -> Measured:
         """Evaluates all symbols, once for nothing on a few and then `runs` times."""
         self._run(_shares(work, Shape(2 * WORKERS, shape.rows), market_arrays(shape), shares=WORKERS))
-        count = max(_SHARES, -(-shape.symbols // _SHARE_SYMBOLS))
+        count = max(_SHARES, -(-shape.cells // _SHARE_ROWS))
         shares = [
             replace(share, float32=float32, kept=kept, causes=causes)
             for share in _shares(work, shape, market_arrays(shape), shares=count)

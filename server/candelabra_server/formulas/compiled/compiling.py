@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numba
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "compiled_with_memory", "inlined"]
 
-compiled = numba.njit(error_model="numpy", fastmath=False, boundscheck=False, nogil=True)
+_OPTIONS = {"error_model": "numpy", "fastmath": False, "boundscheck": False, "nogil": True}
 """Division by zero gives infinities and NaN; nothing is reassociated or contracted."""
+
+compiled = numba.njit(_nrt=False, **_OPTIONS)
+"""For kernels that make no arrays of their own: without the counting of references to memory, which takes longer than
+a view of a column is worth."""
+compiled_with_memory = numba.njit(_nrt=True, **_OPTIONS)
+"""For kernels that make arrays."""
+inlined = numba.njit(_nrt=False, inline="always", **_OPTIONS)
+"""For views of arrays, which only a function that is put into its caller may give."""

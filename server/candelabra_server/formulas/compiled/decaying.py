@@ -10,6 +10,7 @@ from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.folds import fold_kernel, quantity
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, Statistic
 from candelabra_server.formulas.compiled.runs import skipping_fold
+from candelabra_server.formulas.compiled.vectors import copy_rows
 
 __all__ = ["decaying_means"]
 
@@ -23,7 +24,7 @@ def _faded(weight, newer_rows, alpha):
 
 @compiled
 def _load(left, right, first, stop, inputs, states):
-    states[0][:] = left[first:stop]
+    copy_rows(states[0], left, first)
 
 
 @compiled
@@ -44,8 +45,8 @@ def _merge(
 
 
 @compiled
-def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
-    out[:] = states[0]
+def _emit(statistic, parameter, window, states, inputs, scalars, out, first, seen):
+    copy_rows(out, states[0], 0)
 
 
 @compiled
@@ -75,7 +76,7 @@ def _merge_gapped(
 
 
 @compiled
-def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     weights, means = states
     for row in range(len(out)):
         out[row] = means[row] if weights[row] > 0 else np.nan

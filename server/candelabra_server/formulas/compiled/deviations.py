@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from candelabra_server.formulas.compiled.compiling import compiled
+from candelabra_server.formulas.compiled.compiling import compiled, compiled_with_memory
 from candelabra_server.formulas.compiled.moments import skipping_moments
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, TILE_ROWS, Statistic
 
@@ -17,7 +17,7 @@ _ENTRY = ENTRY_FIELDS
 _NEAREST, _DISTANCE = int(Statistic.NEAREST), int(Statistic.DISTANCE)
 
 
-@compiled
+@compiled_with_memory
 def mean_deviations(code, at, entries, column, columns, work):
     """`rolling_mean_deviation`."""
     rows = len(column)

@@ -9,6 +9,9 @@ What is folded is told by three functions: `load` makes the state of single rows
 blocks, `emit` the values of a window's state. Numbers that are the same for all blocks of a length ("scalars": two of
 them) are merged once a block length by `merge_scalars`.
 
+Where the rows begin, a newer block may have no older one before it, and stays as it is; or one that is cut short,
+which `merge_short` merges by the rows that it has.
+
 Work memory, in this order: inputs (kept rows, then a tile), the levels' states (likewise), two accumulators an
 entry, scalars. Work memory begins at a multiple of 64 bytes, and so does every tile: a vector that lies across two
 cache lines costs twice.
@@ -23,10 +26,39 @@ import numpy as np
 
 from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, TILE_ROWS
+from candelabra_server.formulas.compiled.vectors import copy_rows, move
 
-__all__ = ["effective_window", "fold_kernel", "places", "quantity", "rows_to_double"]
+__all__ = [
+    "count_rows",
+    "effective_window",
+    "fold_kernel",
+    "places",
+    "quantity",
+    "rows_to_double",
+    "short_block",
+    "whole_block",
+]
 
 _ENTRY = ENTRY_FIELDS
+
+
+@compiled
+def whole_block(row, older_rows):
+    """How many rows the older block of a merge has: the same for every row."""
+    return float(older_rows)
+
+
+@compiled
+def short_block(row, older_rows):
+    """How many rows it has where it is cut short: one more with every row, from `older_rows` on."""
+    return float(older_rows) + row
+
+
+@compiled
+def count_rows(window, seen, row):
+    """How many rows a window (0: of all rows) has that ends `row` rows after `seen` others."""
+    rows = seen + row + 1
+    return float(min(rows, window) if window else rows)
 
 
 @compiled
@@ -140,7 +172,7 @@ def fold_kernel(
     emit: Callable[..., Any],
     merge_scalars: Callable[..., Any] = _no_scalars,
     scalars: tuple[float, float] = (0.0, 0.0),
-    before: float = 0.0,
+    merge_short: Callable[..., Any] | None = None,
 ) -> Any:
     """A compiled function that folds the windows of an instruction's entries over some rows of its columns.
 
@@ -151,13 +183,16 @@ def fold_kernel(
         load: (left, right, first, stop, inputs' rows, states' rows): fills them for rows [first, stop).
         merge: (work memory, places of older inputs, of newer inputs, of older states, of newer states, of the merged
             states, older rows, newer rows, older scalars, newer scalars, parameter).
-        emit: (statistic, parameter, window, states, inputs, scalars, column's rows, number of its first row).
+        emit: (statistic, parameter, window, states, inputs, scalars, column's rows, number of its first row, rows
+            that were seen before it).
         merge_scalars: (older, newer, older rows, newer rows, parameter).
         scalars: those of a single row.
-        before: stands in all states before the first row.
+        merge_short: as `merge`, where the older block has `older rows` at the first row and one more at each next; None
+            where windows that are not full are not looked at.
     """
     views, input_views = _VIEWS[quantities], _VIEWS[max(inputs, 1)]
     first_scalar, second_scalar = scalars
+    join = _joining(quantities, merge, merge_short)
 
     @compiled
     def fold(code, at, entries, left, right, columns, work, parameter, first, start, stop):
@@ -179,13 +214,6 @@ def fold_kernel(
             block_rows *= 2
         scalars_of_levels = accumulators + 2 * entries * quantities * TILE_ROWS
         scalars_of_entries = scalars_of_levels + 2 * levels
-        _fill_kept(work, 0, inputs, kept_rows(lag), input_stride, before)
-        block_rows, level_base = 1, states
-        for _ in range(levels):
-            kept = kept_rows(block_rows)
-            _fill_kept(work, level_base, quantities, kept, kept + TILE_ROWS, before)
-            level_base += quantities * (kept + TILE_ROWS)
-            block_rows *= 2
         work[scalars_of_levels], work[scalars_of_levels + 1] = first_scalar, second_scalar
         for tile in range(first, stop, TILE_ROWS):
             rows = min(TILE_ROWS, stop - tile)
@@ -218,10 +246,11 @@ def fold_kernel(
                         for quantity in range(quantities):
                             source = here + quantity * stride
                             target = other + quantity * TILE_ROWS
-                            work[target : target + rows] = work[source : source + rows]
+                            copy_rows(work[target : target + rows], work, source)
                         work[kept], work[kept + 1] = work[scalar], work[scalar + 1]
                     else:
-                        merge(
+                        join(
+                            tile - first,
                             work,
                             places(kept_rows(lag) - done, input_stride, rows),
                             places(kept_rows(lag), input_stride, rows),
@@ -242,9 +271,11 @@ def fold_kernel(
                             parameter,
                         )
                 if block_rows == lag:
+                    _keep(work, level_base, quantities, kept_rows(block_rows), stride, rows)
                     break
                 next_base = level_base + quantities * stride
-                merge(
+                join(
+                    tile - first,
                     work,
                     places(kept_rows(lag) - block_rows, input_stride, rows),
                     places(kept_rows(lag), input_stride, rows),
@@ -264,6 +295,7 @@ def fold_kernel(
                     block_rows,
                     parameter,
                 )
+                _keep(work, level_base, quantities, kept_rows(block_rows), stride, rows)
                 level_base = next_base
                 block_rows *= 2
                 level += 1
@@ -287,31 +319,90 @@ def fold_kernel(
                         (work[kept], work[kept + 1]),
                         columns[code[field + 3], tile + skipped : tile + rows],
                         tile + skipped,
+                        tile + skipped - first,
                     )
             _keep(work, 0, inputs, kept_rows(lag), input_stride, rows)
-            block_rows, level_base = 1, states
-            for _ in range(levels):
-                stride = kept_rows(block_rows) + TILE_ROWS
-                _keep(work, level_base, quantities, kept_rows(block_rows), stride, rows)
-                level_base += quantities * stride
-                block_rows *= 2
 
     return fold
 
 
+def _joining(quantities: int, merge: Callable[..., Any], merge_short: Callable[..., Any] | None) -> Any:
+    """A compiled function that merges a tile's newer blocks with the older ones that are there.
+
+    `seen` is how many rows there are before the tile; the other arguments are those of `merge`.
+    """
+    are_short_looked_at = merge_short is not None
+    merge_some = merge_short or merge
+
+    @compiled
+    def join(
+        seen,
+        work,
+        older_inputs,
+        newer_inputs,
+        older,
+        newer,
+        merged,
+        older_rows,
+        newer_rows,
+        older_scalars,
+        newer_scalars,
+        p,
+    ):
+        rows = int(merged[2])
+        alone = min(max(newer_rows - seen, 0), rows)
+        for number in range(quantities):
+            source, target = quantity(newer, number), quantity(merged, number)
+            for row in range(alone):
+                work[target + row] = work[source + row]
+        whole = alone
+        if are_short_looked_at:
+            whole = min(max(newer_rows + older_rows - 1 - seen, alone), rows)
+        if whole > alone:
+            merge_some(
+                work,
+                _some(older_inputs, alone, whole),
+                _some(newer_inputs, alone, whole),
+                _some(older, alone, whole),
+                _some(newer, alone, whole),
+                _some(merged, alone, whole),
+                seen + alone - newer_rows + 1,
+                newer_rows,
+                older_scalars,
+                newer_scalars,
+                p,
+            )
+        if whole < rows:
+            merge(
+                work,
+                _some(older_inputs, whole, rows),
+                _some(newer_inputs, whole, rows),
+                _some(older, whole, rows),
+                _some(newer, whole, rows),
+                _some(merged, whole, rows),
+                older_rows,
+                newer_rows,
+                older_scalars,
+                newer_scalars,
+                p,
+            )
+
+    return join
+
+
 @compiled
-def _fill_kept(work, base, quantities, kept, stride, value):
-    for quantity in range(quantities):
-        work[base + quantity * stride : base + quantity * stride + kept] = value
+def _some(block, start, stop):
+    """The places of rows [start, stop) of a block."""
+    base, stride, _ = block
+    return base + np.uint64(start), stride, np.uint64(stop - start)
 
 
 @compiled
 def _keep(work, base, quantities, kept, stride, rows):
     """Moves the last `kept` rows before the next tile."""
-    for quantity in range(quantities):
-        target = base + quantity * stride
-        for row in range(kept):
-            work[target + row] = work[target + rows + row]
+    for number in range(quantities):
+        target = base + number * stride
+        move(work, target, target + rows, kept)
 
 
 @compiled

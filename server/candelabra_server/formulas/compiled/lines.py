@@ -15,6 +15,7 @@ from candelabra_server.formulas.compiled.folds import fold_kernel, quantity
 from candelabra_server.formulas.compiled.moments import merge_gapped_means
 from candelabra_server.formulas.compiled.opcodes import Statistic
 from candelabra_server.formulas.compiled.runs import skipping_fold
+from candelabra_server.formulas.compiled.vectors import copy_rows
 
 __all__ = ["skipping_lines"]
 
@@ -25,7 +26,7 @@ _FLAT_DEVIATION = 2e-5
 
 @compiled
 def _load(left, right, first, stop, inputs, states):
-    inputs[0][:] = left[first:stop]
+    copy_rows(inputs[0], left, first)
     for state in states:
         state[:] = 0.0
 
@@ -65,7 +66,7 @@ def _merge(
 
 
 @compiled
-def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     distances, squares, products = states
     values = inputs[0]
     place_distance, place_squares = scalars
@@ -97,7 +98,7 @@ def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
 
 @compiled
 def _load_gapped(left, right, first, stop, inputs, states):
-    inputs[0][:] = left[first:stop]
+    copy_rows(inputs[0], left, first)
     for state in states:
         state[:] = 0.0
     counts, places, values = states[0], states[1], states[3]
@@ -158,7 +159,7 @@ def _merge_gapped(
 
 
 @compiled
-def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     counts, places, ways, values, distances, spans, squares, products = states
     newest = inputs[0]
     for row in range(len(out)):

@@ -19,6 +19,7 @@ from candelabra_server.formulas.compiled.ordered import ordered_windows
 from candelabra_server.formulas.compiled.pairs import full_pairs, skipping_pairs
 from candelabra_server.formulas.compiled.rows import run_rows
 from candelabra_server.formulas.compiled.sums import count_windows, full_sums, full_weighted_means, skipping_sums
+from candelabra_server.formulas.compiled.vectors import copy_rows
 
 __all__ = ["run_program"]
 
@@ -119,5 +120,5 @@ def _run_bundle(code, at, op, columns, scratch, work):
 def _shift(column, candles, out):
     """The value `candles` rows later."""
     rows = max(len(column) - candles, 0)
-    out[:rows] = column[candles : candles + rows]
+    copy_rows(out[:rows], column, candles)
     out[rows:] = np.nan

@@ -7,13 +7,16 @@ row's own, and what a block weighs depends on its length only; with gaps both ar
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from candelabra_server.formulas.compiled.compiling import compiled
-from candelabra_server.formulas.compiled.folds import fold_kernel, quantity
+from candelabra_server.formulas.compiled.folds import count_rows, fold_kernel, quantity, short_block, whole_block
 from candelabra_server.formulas.compiled.opcodes import Statistic
 from candelabra_server.formulas.compiled.runs import skipping_fold
+from candelabra_server.formulas.compiled.vectors import copy_rows
 
 __all__ = ["full_moments", "merge_gapped_means", "skipping_higher_moments", "skipping_moments"]
 
@@ -33,7 +36,7 @@ _FLAT_DEVIATION = 2e-5
 
 @compiled
 def _load(left, right, first, stop, inputs, states):
-    inputs[0][:] = left[first:stop]
+    copy_rows(inputs[0], left, first)
     distances, squares = states
     for row in range(len(distances)):
         nothing = left[first + row] - left[first + row]  # 0, or NaN where the value is NaN or infinite
@@ -41,57 +44,66 @@ def _load(left, right, first, stop, inputs, states):
         squares[row] = nothing
 
 
-@compiled
-def _merge_weighing(work, older_inputs, newer_inputs, older, newer, merged, share, weight):
-    older_values, newer_values = older_inputs[0], newer_inputs[0]
-    older_distances, newer_distances, (distances, _, rows) = older[0], newer[0], merged
-    older_squares, newer_squares, squares = quantity(older, 1), quantity(newer, 1), quantity(merged, 1)
-    for row in range(rows):
-        newer_distance = work[newer_distances + row]
-        apart = (work[newer_values + row] - work[older_values + row]) + (newer_distance - work[older_distances + row])
-        sum_of_both = work[older_squares + row] + work[newer_squares + row]
-        work[distances + row] = newer_distance - apart * share
-        work[squares + row] = sum_of_both + apart * apart * weight
+def _merging(older_count: Callable[..., float], weighing: Callable[..., float]) -> Any:
+    """Merges means and sums of squares; `older_count` says how many rows the older block has at each row."""
+
+    @compiled
+    def merge(
+        work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
+    ):
+        older_values, newer_values = older_inputs[0], newer_inputs[0]
+        older_distances, newer_distances, (distances, _, rows) = older[0], newer[0], merged
+        older_squares, newer_squares, squares = quantity(older, 1), quantity(newer, 1), quantity(merged, 1)
+        for row in range(rows):
+            count = older_count(row, older_rows)
+            share = count / (count + newer_rows)
+            newer_distance = work[newer_distances + row]
+            apart = (work[newer_values + row] - work[older_values + row]) + (
+                newer_distance - work[older_distances + row]
+            )
+            sum_of_both = work[older_squares + row] + work[newer_squares + row]
+            work[distances + row] = newer_distance - apart * share
+            work[squares + row] = sum_of_both + apart * apart * weighing(count, newer_rows, share)
+
+    return merge
 
 
 @compiled
-def _merge(
-    work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
-):
-    share = older_rows / (older_rows + newer_rows)
-    _merge_weighing(work, older_inputs, newer_inputs, older, newer, merged, share, newer_rows * share)
+def _spread(older_count, newer_rows, share):
+    return newer_rows * share
 
 
 @compiled
-def _merge_full(
-    work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
-):
-    rows = older_rows + newer_rows
-    weight = older_rows * newer_rows / rows
-    _merge_weighing(work, older_inputs, newer_inputs, older, newer, merged, older_rows / rows, weight)
+def _spread_of_full(older_rows, newer_rows, share):
+    return older_rows * newer_rows / (older_rows + newer_rows)
 
 
 @compiled
-def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
+def _divisor(window, seen, row):
+    count = count_rows(window, seen, row)
+    return count - 1.0 if count > 1 else np.nan
+
+
+@compiled
+def _emit(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     squares = states[1]
-    divisor = window - 1.0 if window > 1 else np.nan
     if statistic == _NEAREST:
-        out[:] = inputs[0]
+        copy_rows(out, inputs[0], 0)
     elif statistic == _DISTANCE:
-        out[:] = states[0]
+        copy_rows(out, states[0], 0)
     elif statistic == _VARIANCE:
         for row in range(len(out)):
-            out[row] = squares[row] / divisor
+            out[row] = squares[row] / _divisor(window, seen, row)
     elif statistic == _DEVIATION:
         for row in range(len(out)):
-            out[row] = math.sqrt(squares[row] / divisor)
+            out[row] = math.sqrt(squares[row] / _divisor(window, seen, row))
     else:
         for row in range(len(out)):
-            out[row] = 1.0 if math.sqrt(squares[row] / divisor) <= _FLAT_DEVIATION else 0.0
+            out[row] = 1.0 if math.sqrt(squares[row] / _divisor(window, seen, row)) <= _FLAT_DEVIATION else 0.0
 
 
 @compiled
-def _emit_full(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_full(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     distances, squares = states
     if statistic == _DEVIATION:
         for row in range(len(out)):
@@ -153,13 +165,13 @@ def _merge_gapped(
 
 
 @compiled
-def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     counts, values, distances, squares = states
     if statistic == _NEAREST:
-        out[:] = values
+        copy_rows(out, values, 0)
         return
     if statistic == _DISTANCE:
-        out[:] = distances
+        copy_rows(out, distances, 0)
         return
     for row in range(len(out)):
         variance = squares[row] / (counts[row] - 1.0 if counts[row] > 1 else np.nan)
@@ -171,10 +183,19 @@ def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, fir
             out[row] = 1.0 if math.sqrt(variance) <= _FLAT_DEVIATION else 0.0
 
 
-_fold_whole = fold_kernel(quantities=2, inputs=1, load=_load, merge=_merge, emit=_emit)
+_fold_whole = fold_kernel(
+    quantities=2,
+    inputs=1,
+    load=_load,
+    merge=_merging(whole_block, _spread),
+    emit=_emit,
+    merge_short=_merging(short_block, _spread),
+)
 _fold_gapped = fold_kernel(quantities=4, inputs=0, load=_load_gapped, merge=_merge_gapped, emit=_emit_gapped)
-_fold_full = fold_kernel(quantities=2, inputs=1, load=_load, merge=_merge_full, emit=_emit_full)
-_fold_skipping = skipping_fold(_fold_whole, _fold_gapped)
+_fold_full = fold_kernel(
+    quantities=2, inputs=1, load=_load, merge=_merging(whole_block, _spread_of_full), emit=_emit_full
+)
+_fold_skipping = skipping_fold(_fold_whole, _fold_gapped, begins_whole=True)
 
 
 @compiled
@@ -191,7 +212,7 @@ def full_moments(code, at, entries, column, columns, work):
 
 @compiled
 def _load_higher(left, right, first, stop, inputs, states):
-    inputs[0][:] = left[first:stop]
+    copy_rows(inputs[0], left, first)
     for state in states:
         state[:] = 0.0
 
@@ -212,37 +233,45 @@ def _higher(apart, there, here, spread, older_squares, newer_squares, older_cube
     return cubes, fourth, from_squares, from_cubes
 
 
-@compiled
-def _merge_higher(
-    work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
-):
-    older_values, newer_values = older_inputs[0], newer_inputs[0]
-    older_distances, newer_distances, (distances, _, rows) = older[0], newer[0], merged
-    older_squares, newer_squares, squares = quantity(older, 1), quantity(newer, 1), quantity(merged, 1)
-    older_cubes, newer_cubes, cubes = quantity(older, 2), quantity(newer, 2), quantity(merged, 2)
-    older_fourths, newer_fourths, fourths = quantity(older, 3), quantity(newer, 3), quantity(merged, 3)
-    there = older_rows / (older_rows + newer_rows)
-    here = 1 - there
-    spread = newer_rows * there
-    for row in range(rows):
-        newer_distance = work[newer_distances + row]
-        apart = (work[newer_values + row] - work[older_values + row]) + (newer_distance - work[older_distances + row])
-        older_square, newer_square = work[older_squares + row], work[newer_squares + row]
-        cube, fourth, from_squares, from_cubes = _higher(
-            apart,
-            there,
-            here,
-            spread,
-            older_square,
-            newer_square,
-            work[older_cubes + row],
-            work[newer_cubes + row],
-        )
-        own_fourths = work[older_fourths + row] + work[newer_fourths + row]
-        work[distances + row] = newer_distance - apart * there
-        work[squares + row] = older_square + newer_square + apart * apart * spread
-        work[cubes + row] = cube
-        work[fourths + row] = own_fourths + fourth + from_squares + from_cubes
+def _merging_higher(older_count: Callable[..., float]) -> Any:
+    """Merges means and sums of second to fourth powers; see `_merging`."""
+
+    @compiled
+    def merge(
+        work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
+    ):
+        older_values, newer_values = older_inputs[0], newer_inputs[0]
+        older_distances, newer_distances, (distances, _, rows) = older[0], newer[0], merged
+        older_squares, newer_squares, squares = quantity(older, 1), quantity(newer, 1), quantity(merged, 1)
+        older_cubes, newer_cubes, cubes = quantity(older, 2), quantity(newer, 2), quantity(merged, 2)
+        older_fourths, newer_fourths, fourths = quantity(older, 3), quantity(newer, 3), quantity(merged, 3)
+        for row in range(rows):
+            count = older_count(row, older_rows)
+            there = count / (count + newer_rows)
+            here = 1 - there
+            spread = newer_rows * there
+            newer_distance = work[newer_distances + row]
+            apart = (work[newer_values + row] - work[older_values + row]) + (
+                newer_distance - work[older_distances + row]
+            )
+            older_square, newer_square = work[older_squares + row], work[newer_squares + row]
+            cube, fourth, from_squares, from_cubes = _higher(
+                apart,
+                there,
+                here,
+                spread,
+                older_square,
+                newer_square,
+                work[older_cubes + row],
+                work[newer_cubes + row],
+            )
+            own_fourths = work[older_fourths + row] + work[newer_fourths + row]
+            work[distances + row] = newer_distance - apart * there
+            work[squares + row] = older_square + newer_square + apart * apart * spread
+            work[cubes + row] = cube
+            work[fourths + row] = own_fourths + fourth + from_squares + from_cubes
+
+    return merge
 
 
 @compiled
@@ -323,24 +352,31 @@ def _shape(statistic, count, squares, cubes, fourths):
 
 
 @compiled
-def _emit_higher(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_higher(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     _, squares, cubes, fourths = states
     for row in range(len(out)):
-        out[row] = _shape(statistic, float(window), squares[row], cubes[row], fourths[row])
+        out[row] = _shape(statistic, count_rows(window, seen, row), squares[row], cubes[row], fourths[row])
 
 
 @compiled
-def _emit_higher_gapped(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_higher_gapped(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     counts, _, _, squares, cubes, fourths = states
     for row in range(len(out)):
         out[row] = _shape(statistic, counts[row], squares[row], cubes[row], fourths[row])
 
 
-_fold_higher = fold_kernel(quantities=4, inputs=1, load=_load_higher, merge=_merge_higher, emit=_emit_higher)
+_fold_higher = fold_kernel(
+    quantities=4,
+    inputs=1,
+    load=_load_higher,
+    merge=_merging_higher(whole_block),
+    emit=_emit_higher,
+    merge_short=_merging_higher(short_block),
+)
 _fold_higher_gapped = fold_kernel(
     quantities=6, inputs=0, load=_load_higher_gapped, merge=_merge_higher_gapped, emit=_emit_higher_gapped
 )
-_fold_higher_skipping = skipping_fold(_fold_higher, _fold_higher_gapped)
+_fold_higher_skipping = skipping_fold(_fold_higher, _fold_higher_gapped, begins_whole=True)
 
 
 @compiled

@@ -4,7 +4,7 @@ A window's values are kept in order while it moves, and all statistics of a wind
 select and count, so the bits depend on the window's values alone, and any way to keep the order will do:
 
 1. Short windows without gaps go eight at a time, each over an eighth of the rows: one pass over the lists, without a
-   branch, takes out what leaves and puts in what enters.
+   branch, takes out what leaves and puts in what enters. Where there are too few rows, one goes alone in the same way.
 2. All others go one by one: both places are found by halving, and what lies between is moved.
 """
 
@@ -14,7 +14,12 @@ import numpy as np
 
 from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, LANES, LONGEST_SLID, Statistic
-from candelabra_server.formulas.compiled.vectors import move, slide_sorted, slide_sorted_counting
+from candelabra_server.formulas.compiled.vectors import (
+    move,
+    slide_alone,
+    slide_sorted,
+    slide_sorted_counting,
+)
 
 __all__ = ["ordered_windows"]
 
@@ -42,26 +47,57 @@ def ordered_windows(code, at, entries, column, columns, scratch, work):
         field, window = at + first * _ENTRY, code[at + first * _ENTRY]
         head = first_present + window
         rows_a_lane = (rows - head) // LANES
-        if gaps or window < 2 or window > LONGEST_SLID or rows_a_lane < _FEWEST_ROWS_A_LANE * window:
-            _one_by_one(code, field, after - first, column, columns, scratch, work, 0, rows)
+        if gaps or window < 1 or window > LONGEST_SLID:
+            _one_by_one(code, field, after - first, column, columns, scratch, work)
+        elif rows_a_lane < _FEWEST_ROWS_A_LANE * window:
+            _alone(code, field, after - first, column, columns, scratch, work, first_present, 0, rows)
         else:
-            _one_by_one(code, field, after - first, column, columns, scratch, work, 0, head)
+            _alone(code, field, after - first, column, columns, scratch, work, first_present, 0, head)
             _in_lanes(code, field, after - first, column, columns, scratch, work, head, rows_a_lane)
             stop = head + LANES * rows_a_lane
-            _one_by_one(code, field, after - first, column, columns, scratch, work, stop, rows)
+            _alone(code, field, after - first, column, columns, scratch, work, first_present, stop, rows)
         first = after
 
 
 @compiled
-def _one_by_one(code, at, entries, column, columns, scratch, work, start, stop):
-    """All statistics of one window in rows [start, stop)."""
+def _alone(code, at, entries, column, columns, scratch, work, first_present, start, stop):
+    """All statistics of one window in rows [start, stop), without gaps from `first_present` on."""
+    window = code[at]
+    length = (window + LANES - 1) // LANES * LANES
+    ordered, moved = LANES, 2 * LANES + length + LANES
+    counts = moved + length + LANES
+    work[:counts] = np.inf
+    work[ordered - 1] = work[moved - 1] = -np.inf
+    for entry in range(entries):
+        columns[code[at + entry * _ENTRY + 3], start : min(first_present, stop)] = np.nan
+    first = max(start - window, first_present)
+    for row in range(first, stop):
+        newest = column[row] + 0.0  # as in _one_by_one
+        leaving = column[row - window] + 0.0 if row - window >= first else np.inf
+        slide_alone(work, ordered, moved, length, leaving, newest, counts)
+        ordered, moved = moved, ordered
+        if row < start:
+            continue
+        count = min(row - first + 1, window)
+        for entry in range(entries):
+            field = at + entry * _ENTRY
+            if code[field + 1] == _RANK:
+                less, equal = work[counts], work[counts + 1] + 1
+                value = (less + (equal + 1) / 2) / count
+            else:
+                value = _quantile(work, ordered, count, scratch[-1 - code[field + 2], 0])
+            columns[code[field + 3], row] = value
+
+
+@compiled
+def _one_by_one(code, at, entries, column, columns, scratch, work):
+    """All statistics of one window."""
     window = code[at]
     count = 0
-    first = max(start - window, 0) if window else 0
-    for row in range(first, stop):
+    for row in range(len(column)):
         newest = column[row] + 0.0  # of the two zeros the positive one: they are equal, but which is found is chance
         present = np.isfinite(newest)
-        leaving = column[row - window] + 0.0 if window and row - window >= first else np.nan
+        leaving = column[row - window] + 0.0 if window and row >= window else np.nan
         place = _first_not_less(work, count, newest) if present else 0
         if np.isfinite(leaving):
             gap = _first_not_less(work, count, leaving)
@@ -79,13 +115,11 @@ def _one_by_one(code, at, entries, column, columns, scratch, work, start, stop):
             move(work, place + 1, place, count - place)
             work[place] = newest
             count += 1
-        if row < start:
-            continue
         for entry in range(entries):
             field = at + entry * _ENTRY
             value = np.nan
             if code[field + 1] != _RANK:
-                value = _quantile(work, count, scratch[-1 - code[field + 2], 0])
+                value = _quantile(work, 0, count, scratch[-1 - code[field + 2], 0])
             elif present:
                 equal = 1
                 while place + equal < count and work[place + equal] == newest:
@@ -106,14 +140,14 @@ def _first_not_less(ordered, count, value):
 
 
 @compiled
-def _quantile(ordered, count, share):
+def _quantile(work, ordered, count, share):
     if count == 0:
         return np.nan
     place = share * (count - 1)
     below = int(np.floor(place))
     part = place - below
-    low = ordered[below]
-    high = ordered[below + (1 if part > 0 else 0)]
+    low = work[ordered + below]
+    high = work[ordered + below + (1 if part > 0 else 0)]
     return low + (high - low) * part
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from candelabra_server.formulas.compiled.compiling import compiled
-from candelabra_server.formulas.compiled.folds import fold_kernel, quantity
+from candelabra_server.formulas.compiled.compiling import compiled, compiled_with_memory
+from candelabra_server.formulas.compiled.folds import count_rows, fold_kernel, quantity, short_block, whole_block
 from candelabra_server.formulas.compiled.moments import merge_gapped_means, skipping_moments
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, Statistic
 from candelabra_server.formulas.compiled.runs import skipping_fold
+from candelabra_server.formulas.compiled.vectors import copy_rows
 
 __all__ = ["full_pairs", "skipping_pairs"]
 
@@ -24,38 +27,44 @@ _PAIRS_FLATNESS, _OWN_FLATNESS = 0.0, 1.0
 
 @compiled
 def _load(left, right, first, stop, inputs, states):
-    inputs[0][:] = left[first:stop]
-    inputs[1][:] = right[first:stop]
+    copy_rows(inputs[0], left, first)
+    copy_rows(inputs[1], right, first)
     for state in states:
         state[:] = 0.0
 
 
-@compiled
-def _merge(
-    work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
-):
-    older_lefts, newer_lefts = older_inputs[0], newer_inputs[0]
-    older_rights, newer_rights = quantity(older_inputs, 1), quantity(newer_inputs, 1)
-    older_left_ways, newer_left_ways, (left_ways, _, rows) = older[0], newer[0], merged
-    older_right_ways, newer_right_ways, right_ways = quantity(older, 1), quantity(newer, 1), quantity(merged, 1)
-    older_left_squares, newer_left_squares = quantity(older, 2), quantity(newer, 2)
-    older_right_squares, newer_right_squares = quantity(older, 3), quantity(newer, 3)
-    older_products, newer_products = quantity(older, 4), quantity(newer, 4)
-    left_squares, right_squares, products = quantity(merged, 2), quantity(merged, 3), quantity(merged, 4)
-    share = older_rows / (older_rows + newer_rows)
-    spread = newer_rows * share
-    for row in range(rows):
-        left_way, right_way = work[newer_left_ways + row], work[newer_right_ways + row]
-        left = (work[newer_lefts + row] - work[older_lefts + row]) + (left_way - work[older_left_ways + row])
-        right = (work[newer_rights + row] - work[older_rights + row]) + (right_way - work[older_right_ways + row])
-        own_left = work[older_left_squares + row] + work[newer_left_squares + row]
-        own_right = work[older_right_squares + row] + work[newer_right_squares + row]
-        own_products = work[older_products + row] + work[newer_products + row]
-        work[left_ways + row] = left_way - left * share
-        work[right_ways + row] = right_way - right * share
-        work[left_squares + row] = own_left + left * left * spread
-        work[right_squares + row] = own_right + right * right * spread
-        work[products + row] = own_products + left * right * spread
+def _merging(older_count: Callable[..., float]) -> Any:
+    """Merges means, squares and products; `older_count` says how many rows the older block has at each row."""
+
+    @compiled
+    def merge(
+        work, older_inputs, newer_inputs, older, newer, merged, older_rows, newer_rows, older_scalars, newer_scalars, _p
+    ):
+        older_lefts, newer_lefts = older_inputs[0], newer_inputs[0]
+        older_rights, newer_rights = quantity(older_inputs, 1), quantity(newer_inputs, 1)
+        older_left_ways, newer_left_ways, (left_ways, _, rows) = older[0], newer[0], merged
+        older_right_ways, newer_right_ways, right_ways = quantity(older, 1), quantity(newer, 1), quantity(merged, 1)
+        older_left_squares, newer_left_squares = quantity(older, 2), quantity(newer, 2)
+        older_right_squares, newer_right_squares = quantity(older, 3), quantity(newer, 3)
+        older_products, newer_products = quantity(older, 4), quantity(newer, 4)
+        left_squares, right_squares, products = quantity(merged, 2), quantity(merged, 3), quantity(merged, 4)
+        for row in range(rows):
+            count = older_count(row, older_rows)
+            share = count / (count + newer_rows)
+            spread = newer_rows * share
+            left_way, right_way = work[newer_left_ways + row], work[newer_right_ways + row]
+            left = (work[newer_lefts + row] - work[older_lefts + row]) + (left_way - work[older_left_ways + row])
+            right = (work[newer_rights + row] - work[older_rights + row]) + (right_way - work[older_right_ways + row])
+            own_left = work[older_left_squares + row] + work[newer_left_squares + row]
+            own_right = work[older_right_squares + row] + work[newer_right_squares + row]
+            own_products = work[older_products + row] + work[newer_products + row]
+            work[left_ways + row] = left_way - left * share
+            work[right_ways + row] = right_way - right * share
+            work[left_squares + row] = own_left + left * left * spread
+            work[right_squares + row] = own_right + right * right * spread
+            work[products + row] = own_products + left * right * spread
+
+    return merge
 
 
 @compiled
@@ -64,7 +73,7 @@ def _bounded(value):
 
 
 @compiled
-def _emit_full(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_full(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     _, _, left_squares, right_squares, products = states
     if statistic == _COVARIANCE:
         for row in range(len(out)):
@@ -94,20 +103,29 @@ def _largest_flat(divisor):
 
 
 @compiled
-def _emit(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     _, _, left_squares, right_squares, products = states
-    divisor = window - 1.0 if window > 1 else np.nan
     if statistic == _COVARIANCE:
         for row in range(len(out)):
-            out[row] = products[row] / divisor
-    elif window > 1:
-        flat = 0.0 if parameter == _OWN_FLATNESS else _largest_flat(divisor)
-        for row in range(len(out)):
+            count = count_rows(window, seen, row)
+            out[row] = products[row] / (count - 1 if count > 1 else np.nan)
+        return
+    short = len(out) if window == 0 else min(max(window - 1 - seen, 0), len(out))
+    for row in range(short):
+        divisor = count_rows(window, seen, row) - 1
+        left, right = left_squares[row], right_squares[row]
+        is_flat = left <= 0 or right <= 0
+        if parameter != _OWN_FLATNESS and not is_flat:
+            is_flat = _is_flat(left, divisor) or _is_flat(right, divisor)
+        out[row] = np.nan if is_flat else _bounded(products[row] / math.sqrt(left) / math.sqrt(right))
+    if window > 1:
+        flat = 0.0 if parameter == _OWN_FLATNESS else _largest_flat(window - 1.0)
+        for row in range(short, len(out)):
             left, right = left_squares[row], right_squares[row]
             value = _bounded(products[row] / math.sqrt(left) / math.sqrt(right))
             out[row] = value if (left > flat) & (right > flat) else np.nan
     else:
-        out[:] = np.nan
+        out[short:] = np.nan
 
 
 @compiled
@@ -172,7 +190,7 @@ def _merge_gapped(
 
 
 @compiled
-def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_gapped(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     counts, left_squares, right_squares, products = states[0], states[5], states[6], states[7]
     for row in range(len(out)):
         divisor = counts[row] - 1 if counts[row] > 1 else np.nan
@@ -194,10 +212,13 @@ def _window_is_not_full(code, at, entries, left, right, columns, work, parameter
     columns[code[at + 3], start:stop] = np.nan
 
 
-_fold_whole = fold_kernel(quantities=5, inputs=2, load=_load, merge=_merge, emit=_emit)
+_merge = _merging(whole_block)
+_fold_whole = fold_kernel(
+    quantities=5, inputs=2, load=_load, merge=_merge, emit=_emit, merge_short=_merging(short_block)
+)
 _fold_gapped = fold_kernel(quantities=8, inputs=0, load=_load_gapped, merge=_merge_gapped, emit=_emit_gapped)
 _fold_full_runs = fold_kernel(quantities=5, inputs=2, load=_load, merge=_merge, emit=_emit_full)
-_fold_skipping = skipping_fold(_fold_whole, _fold_gapped)
+_fold_skipping = skipping_fold(_fold_whole, _fold_gapped, begins_whole=True)
 _fold_full = skipping_fold(_fold_full_runs, _window_is_not_full)
 
 
@@ -208,7 +229,7 @@ def full_pairs(code, at, entries, left, right, columns, work):
         _fold_full(code, at + entry * _ENTRY, 1, left, right, columns, work, _PAIRS_FLATNESS)
 
 
-@compiled
+@compiled_with_memory
 def skipping_pairs(code, at, entries, left, right, columns, work):
     """`rolling_covariance` and `rolling_correlation`."""
     rows = len(left)

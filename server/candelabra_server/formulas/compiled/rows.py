@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from candelabra_server.formulas.compiled.compiling import compiled
+from candelabra_server.formulas.compiled.compiling import compiled, inlined
 from candelabra_server.formulas.compiled.opcodes import BLOCK_ROWS, ROWS_FIELDS, RowOp
+from candelabra_server.formulas.compiled.vectors import copy_rows
 
 __all__ = ["run_rows"]
 
@@ -60,12 +61,10 @@ def run_rows(code, first, count, columns, scratch, rows):
                 _run_signal(op, out, left, right, _operand(code[at + 4], columns, scratch, start, stop))
 
 
-@compiled
+@inlined
 def _operand(number, columns, scratch, start, stop):
     """A block of a column; of the scratch table, where the number is negative."""
-    if number >= 0:
-        return columns[number, start:stop]
-    return scratch[-1 - number, : stop - start]
+    return columns[number, start:stop] if number >= 0 else scratch[-1 - number, : stop - start]
 
 
 @compiled
@@ -74,7 +73,7 @@ def _shift(column, candles, start, out):
     missing = min(max(candles - start, 0), len(out))
     out[:missing] = np.nan
     first = start + missing - candles
-    out[missing:] = column[first : first + len(out) - missing]
+    copy_rows(out[missing:], column, first)
 
 
 @compiled

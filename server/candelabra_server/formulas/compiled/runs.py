@@ -47,11 +47,16 @@ def _next_gap(left, right, row):
     return row
 
 
-def skipping_fold(whole: Callable[..., Any], gapped: Callable[..., Any]) -> Any:
-    """A compiled function that folds rows whose longest window is full with `whole`, all others with `gapped`.
+def skipping_fold(whole: Callable[..., Any], gapped: Callable[..., Any], *, begins_whole: bool = False) -> Any:
+    """A compiled function that folds rows without a gap in their longest window with `whole`, all others with `gapped`.
 
     A window's bits depend on its rows only, so each run of rows is folded by itself, from the first row that any of
     its windows sees.
+
+    Args:
+        whole: folds rows behind which there is no gap.
+        gapped: folds any rows.
+        begins_whole: `whole` also folds windows that are cut short by the beginning, up to the first gap.
     """
 
     @compiled
@@ -59,6 +64,15 @@ def skipping_fold(whole: Callable[..., Any], gapped: Callable[..., Any]) -> Any:
         rows = len(left)
         longest = longest_window(code, at, entries, rows)
         start, last_gap = 0, -1  # before the first row there is nothing: a gap
+        if begins_whole:
+            begin = 0
+            while begin < rows and not _is_present(left, right, begin):
+                begin += 1
+            start = last_gap = _next_gap(left, right, begin)
+            if begin:
+                gapped(code, at, entries, left, right, columns, work, parameter, 0, 0, begin)
+            if begin < start:
+                whole(code, at, entries, left, right, columns, work, parameter, begin, begin, start)
         while start < rows:
             row = max(start, last_gap + 1)
             while row < rows and row < last_gap + longest:

@@ -11,6 +11,7 @@ import numpy as np
 from candelabra_server.formulas.compiled.compiling import compiled
 from candelabra_server.formulas.compiled.folds import fold_kernel, quantity
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, Statistic
+from candelabra_server.formulas.compiled.vectors import copy_rows
 
 __all__ = ["count_windows", "full_sums", "full_weighted_means", "skipping_sums"]
 
@@ -20,7 +21,7 @@ _MEAN, _COUNT_TRUE = int(Statistic.MEAN), int(Statistic.COUNT_TRUE)
 
 @compiled
 def _load(left, right, first, stop, inputs, states):
-    states[0][:] = left[first:stop]
+    copy_rows(states[0], left, first)
 
 
 @compiled
@@ -41,11 +42,11 @@ def _merge(
 
 
 @compiled
-def _emit_present(statistic, first_present, window, states, inputs, scalars, out, first):
+def _emit_present(statistic, first_present, window, states, inputs, scalars, out, first, seen):
     """The sums or means; where there are gaps (`first_present` is negative), sums that are yet to be divided."""
     sums = states[0]
     if first_present < 0 or statistic != _MEAN:
-        out[:] = sums
+        copy_rows(out, sums, 0)
         return
     partial = len(out) if window == 0 else min(max(int(first_present) + window - first, 0), len(out))
     for row in range(partial):
@@ -56,16 +57,15 @@ def _emit_present(statistic, first_present, window, states, inputs, scalars, out
 
 
 @compiled
-def _emit_full_mean(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_full_mean(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     sums = states[0]
     for row in range(len(out)):
         out[row] = sums[row] / window
     out[: max(window - 1 - first, 0)] = np.nan
 
 
-# -0.0 is what changes no sum, not even one of zeros.
-_fold_present = fold_kernel(quantities=1, inputs=0, load=_load_present, merge=_merge, emit=_emit_present, before=-0.0)
-_fold_full = fold_kernel(quantities=1, inputs=0, load=_load, merge=_merge, emit=_emit_full_mean, before=-0.0)
+_fold_present = fold_kernel(quantities=1, inputs=0, load=_load_present, merge=_merge, emit=_emit_present)
+_fold_full = fold_kernel(quantities=1, inputs=0, load=_load, merge=_merge, emit=_emit_full_mean)
 
 
 @compiled
@@ -132,8 +132,8 @@ def _counts(value, counts_true):
 
 @compiled
 def _load_weighted(left, right, first, stop, inputs, states):
-    states[0][:] = left[first:stop]
-    states[1][:] = left[first:stop]
+    copy_rows(states[0], left, first)
+    copy_rows(states[1], left, first)
 
 
 @compiled
@@ -150,7 +150,7 @@ def _merge_weighted(
 
 
 @compiled
-def _emit_weighted_mean(statistic, parameter, window, states, inputs, scalars, out, first):
+def _emit_weighted_mean(statistic, parameter, window, states, inputs, scalars, out, first, seen):
     weighted = states[1]
     weights = window * (window + 1) / 2
     for row in range(len(out)):
@@ -159,7 +159,7 @@ def _emit_weighted_mean(statistic, parameter, window, states, inputs, scalars, o
 
 
 _fold_weighted = fold_kernel(
-    quantities=2, inputs=0, load=_load_weighted, merge=_merge_weighted, emit=_emit_weighted_mean, before=-0.0
+    quantities=2, inputs=0, load=_load_weighted, merge=_merge_weighted, emit=_emit_weighted_mean
 )
 
 

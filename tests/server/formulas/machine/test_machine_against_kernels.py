@@ -109,6 +109,8 @@ def odd_columns() -> Iterator[tuple[str, Any]]:
     yield "denormal", chance.integers(0, 50, size=400) * 5e-324
     yield "zeros of both signs", np.where(chance.random(400) < 0.5, 0.0, -0.0)
     yield "overflowing", walk[:400] * 1e300
+    yield "overflowing at first", np.array([1e308, -1e308, 1.0, 2.0])
+    yield "powers that overflow at first", np.concatenate(([0, 0, 1e105, 1e105, 0], walk[:100]))
     yield "all missing", np.full(500, np.nan)
     yield "missing at first", with_gaps(walk, range(5))
     yield "a single gap", with_gaps(walk, [1_500])
