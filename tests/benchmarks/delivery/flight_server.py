@@ -12,6 +12,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import flight
 
+_DISTINCT_BYTES = 512 * 1024 * 1024
+"""Of distinct batches, at most: one that is sent again and again is in the processor's cache."""
+
 
 class Server(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has no types
     """Answers `do_get`."""
@@ -19,14 +22,16 @@ class Server(flight.FlightServerBase):  # type: ignore[misc] # pyarrow has no ty
     def do_get(self, _context: object, ticket: flight.Ticket) -> flight.RecordBatchStream:
         """The batches that the ticket asks for."""
         asked = json.loads(ticket.ticket)
-        batch = _batch(asked["columns"], asked["rows"])
-        return flight.RecordBatchStream(pa.RecordBatchReader.from_batches(batch.schema, [batch] * asked["batches"]))
+        columns, rows = asked["columns"], asked["rows"]
+        distinct = max(1, _DISTINCT_BYTES // (8 * columns * rows))
+        batches = [_batch(columns, rows, number % distinct) for number in range(asked["batches"])]
+        return flight.RecordBatchStream(pa.RecordBatchReader.from_batches(batches[0].schema, batches))
 
 
 @cache
-def _batch(columns: int, rows: int) -> pa.RecordBatch:
-    values = np.arange(rows, dtype=np.float64)
-    return pa.record_batch({f"column_{number}": values + number for number in range(columns)})
+def _batch(columns: int, rows: int, number: int) -> pa.RecordBatch:
+    values = np.arange(rows, dtype=np.float64) + number
+    return pa.record_batch({f"column_{column}": values + column for column in range(columns)})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from benchmarks.delivery.jobs import CLOSE, SCALED, SCALED_COLUMNS, alpha158_job
 from benchmarks.delivery.running_server import RunningServer
 from benchmarks.delivery.sizes import DeliverySizes
 from benchmarks.delivery.stores import candle_store, symbol_names
+from benchmarks.feature_sets import ALPHA158
 from benchmarks.market_arrays import market_arrays, open_field
 from benchmarks.promises import at_least
 from benchmarks.sizes import Shape
@@ -26,6 +27,8 @@ BARE = "bare grpc.aio stream"
 FLIGHT = "Arrow Flight"
 MEGABYTES = "MB/s"
 MESSAGES = "messages/s"
+_ALPHA158_STEP = 4
+"""Every fourth symbol is about as many bytes as all of them in the cheap columns."""
 _CHECKED_SYMBOLS = 2
 _PART = 0.8
 _START_SECONDS = 60.0
@@ -43,14 +46,21 @@ def measure_large_results(findings: Findings, sizes: DeliverySizes, *, runs: int
         bare_address = bare.answer(seconds=_START_SECONDS)["address"]
         flight_address = flight.answer(seconds=_START_SECONDS)["address"]
         _check_scaled(client, server.address, shape)
+        some = symbol_names(shape)[::_ALPHA158_STEP]
         cheap = f"large results, {shape}, {SCALED_COLUMNS} cheap columns"
-        for work, job, columns in (
-            (cheap, formula_job(SCALED), SCALED_COLUMNS),
-            (f"large results, {shape}, Alpha158", alpha158_job(), 158),
+        for work, job, symbols, columns in (
+            (cheap, formula_job(SCALED), shape.symbols, SCALED_COLUMNS),
+            (
+                f"large results, {Shape(len(some), shape.rows)}, Alpha158",
+                alpha158_job(symbols=some),
+                len(some),
+                len(ALPHA158.columns),
+            ),
         ):
             request = job.SerializeToString()
             warm = client.stream(server.address, PROCESS, request, with_sizes=True)
-            ticket = json.dumps({"batches": shape.symbols, "columns": columns + 1, "rows": shape.rows}).encode()
+            ticket = json.dumps({"batches": symbols, "columns": columns + 1, "rows": shape.rows}).encode()
+            client.flight(flight_address, ticket)  # which makes the batches
             subjects: dict[str, Subject] = {
                 OURS: partial(_streamed, client, server.address, PROCESS, request, _megabytes),
                 BARE: _bare_subject(client, bare_address, warm, _megabytes),
@@ -102,8 +112,9 @@ def measure_small_results(findings: Findings, sizes: DeliverySizes, *, runs: int
 def _bare_subject(
     client: Client, address: str, ours: Streamed, rate: Callable[[Streamed], Mapping[str, float]]
 ) -> Subject:
-    """Messages of the very sizes that ours have."""
+    """Messages of the very sizes that ours have; they are made now."""
     request = json.dumps({"sizes": ours.sizes}).encode()
+    client.stream(address, STREAM, request)
     return partial(_streamed, client, address, STREAM, request, rate)
 
 
