@@ -55,7 +55,8 @@ class Evaluation:
         self._plan = plan
         self._checkpoint = checkpoint
         self._candles: dict[Source, Candles] = {OWN: candles}
-        self._candles |= {Source(symbol, ""): others[symbol] for symbol in plan.other_symbols}
+        for symbol in plan.other_symbols:
+            self._candles[Source(symbol, "")] = others[symbol]
         self._close_times: dict[Source, MicrosColumn] = {}
         self._closed_rows: dict[tuple[Source, Source], npt.NDArray[np.int64]] = {}
         self._rows = len(candles)
@@ -91,6 +92,9 @@ class Evaluation:
 
     def _fill_given(self, program: Program, tables: Mapping[Source, FloatTable]) -> None:
         """Fields, and numbers that are outputs."""
+        fields, own = self._candles[OWN].fields, tables[OWN]
+        for place, name in program.fields:
+            own[place] = fields[name]
         for number in program.given:
             node = self._plan.steps[number].node
             column = tables[node.source or OWN][program.places[number]]
@@ -231,10 +235,10 @@ class Evaluation:
         return self._finished(node.source or OWN, values)
 
     def _require_fields(self, source: Source, names: tuple[str, ...]) -> None:
-        candles = self._candles[Source(source.symbol, "")]
-        missing = [name for name in names if name not in candles.fields]
-        if not missing:
+        candles = self._candles[Source(source.symbol, "") if source.symbol else OWN]
+        if candles.fields.keys() >= set(names):
             return
+        missing = [name for name in names if name not in candles.fields]
         told = ", ".join(f"`{name}`" for name in missing)
         raise SymbolFailure(
             f"the candles of {candles.symbol} have no field {told}; stored are: {', '.join(sorted(candles.fields))}",

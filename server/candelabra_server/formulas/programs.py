@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from candelabra_server.formulas.compiled.opcodes import ENTRY_FIELDS, HEADER_FIELDS, TILE_ROWS, Opcode, RowOp
-from candelabra_server.formulas.graph import OWN, Source
+from candelabra_server.formulas.graph import OWN, Node, Source
 from candelabra_server.formulas.instruction_table import ROW_OPERATIONS
+from candelabra_server.formulas.operations import FIELD
 from candelabra_server.formulas.program_layout import Layout
 from candelabra_server.formulas.step_work import PlanStep, StepWork
 from candelabra_server.formulas.work_order import Unit, order_work
@@ -64,7 +65,9 @@ class Program:
         outputs: how many values are wanted: they are the first columns of the job's own source, in order.
         columns: how many columns each source's table has.
         places: for every step whose value is a column of a table, which one.
-        given: the steps with a place whose value is there before anything runs: fields, and numbers that are outputs.
+        fields: the job's own fields, by the column that each goes to.
+        given: the other steps with a place whose value is there before anything runs: fields of other sources, and
+            numbers that are outputs.
         copies: outputs that are a value again: from which column to which.
         constants: rows of the scratch table: its last ones, in order.
         scratch_rows: how many rows the scratch table has.
@@ -77,6 +80,7 @@ class Program:
     outputs: int
     columns: Mapping[Source, int]
     places: Mapping[int, int]
+    fields: tuple[tuple[int, str], ...]
     given: tuple[int, ...]
     copies: tuple[tuple[int, int], ...]
     constants: tuple[float, ...]
@@ -94,12 +98,15 @@ def make_program(steps: Sequence[PlanStep], outputs: Sequence[int]) -> Program:
     layout = Layout(work, units, outputs)
     parts = _encode(work, units, layout)
     bundles = [unit for unit in units if unit.is_bundle]
+    given = [number for number in sorted(layout.places) if work.is_given(number)]
+    own_fields = [number for number in given if _is_own_field(work.node(number))]
     return Program(
         parts=tuple(parts),
         outputs=len(outputs),
         columns=dict(layout.columns),
         places=dict(layout.places),
-        given=tuple(number for number in sorted(layout.places) if work.is_given(number)),
+        fields=tuple((layout.places[number], str(work.node(number).settings[0])) for number in own_fields),
+        given=tuple(number for number in given if number not in own_fields),
         copies=tuple(layout.copies),
         constants=tuple(layout.constants),
         scratch_rows=layout.temporaries + len(layout.constants),
@@ -108,6 +115,10 @@ def make_program(steps: Sequence[PlanStep], outputs: Sequence[int]) -> Program:
         kernels=tuple(work.kernel_name(number) for number in range(len(steps))),
         nanos=tuple(work.nanos(number) for number in range(len(steps))),
     )
+
+
+def _is_own_field(node: Node) -> bool:
+    return node.operation is FIELD and node.source == OWN
 
 
 def _longest(windows: Iterable[int]) -> int:
