@@ -13,7 +13,7 @@ Neither this module nor what it imports needs pyarrow.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -121,13 +121,28 @@ class ArrowCandleRepository(ICandleRepository):
         self, symbol: str, timeframe: str, date_range: DateRange, *, warm_up_candles: int, snapshot_id: str
     ) -> Candles:
         """The candles of a range, preceded by up to `warm_up_candles` older ones."""
-        if snapshot_id:
-            view = self._views.get(snapshot_id) or self._open_view(_state(snapshot_id, timeframe), timeframe)
-            if view.timeframe != timeframe:
-                raise _foreign_snapshot(snapshot_id, timeframe)
-        else:
-            view = self._present_view(timeframe)
-        return view.load(symbol, date_range, warm_up_candles)
+        return self._view(timeframe, snapshot_id).load(symbol, date_range, warm_up_candles)
+
+    def load_last(
+        self,
+        symbol: str,
+        timeframe: str,
+        end_micros: int,
+        *,
+        warm_up_candles: int,
+        fields: Collection[str],
+        snapshot_id: str,
+    ) -> Candles:
+        """The last candle up to a time, preceded by up to `warm_up_candles` older ones."""
+        return self._view(timeframe, snapshot_id).load_last(symbol, end_micros, warm_up_candles, fields)
+
+    def _view(self, timeframe: str, snapshot_id: str) -> TimeframeView:
+        if not snapshot_id:
+            return self._present_view(timeframe)
+        view = self._views.get(snapshot_id) or self._open_view(_state(snapshot_id, timeframe), timeframe)
+        if view.timeframe != timeframe:
+            raise _foreign_snapshot(snapshot_id, timeframe)
+        return view
 
     def _present_view(self, timeframe: str) -> TimeframeView:
         view = self._views.get(_snapshot_id(read_current_state(self._layout), timeframe))

@@ -7,7 +7,7 @@ share a symbol, the rows that were asked for are merged, and of equal times the 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TypeVar
@@ -63,6 +63,24 @@ class TimeframeView:
         if len(candles.open_time_micros) == candles.warm_up:
             raise self._no_candles(symbol, date_range)
         return candles
+
+    def load_last(self, symbol: str, end_micros: int, warm_up_candles: int, fields: Collection[str]) -> Candles:
+        """Loads as `ICandleRepository.load_last` does."""
+        parts = self._parts(symbol)
+        if len(parts) > 1:
+            candles = self.load(symbol, DateRange(end_micros=end_micros), 0)
+            return candles.last(1, warm_up_candles=warm_up_candles)
+        ((segment, position),) = parts
+        lowest, end = segment.starts[position], segment.starts[position + 1]
+        if end_micros < segment.time_values[end - 1]:
+            end = bisect_right(segment.time_values, end_micros, lowest, end)
+            if end == lowest:
+                raise self._no_candles(symbol, DateRange(end_micros=end_micros))
+        begin = max(lowest, end - 1 - warm_up_candles)
+        stored = segment.columns(position)
+        wanted = stored if any(name not in stored for name in fields) else fields
+        columns = {name: stored[name][begin:end] for name in wanted}
+        return Candles(symbol, segment.open_times[begin:end], columns, end - 1 - begin)
 
     def load_all(self, symbol: str) -> Candles:
         """Every candle of a stored symbol."""
