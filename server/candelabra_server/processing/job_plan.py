@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from candelabra.v1 import Compatibility, ProcessingJob
-from candelabra.worker.v1 import ChunkTask, SymbolTask
+from candelabra.worker.v1 import ChunkTask, ScreenTask, SymbolTask
 from candelabra_server.candles.repository import ICandleRepository, Snapshot
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import FormulaProblem, InvalidRequestError, Reason, Violation
 from candelabra_server.formulas.service import FormulaService
-from candelabra_server.processing.job_checks import check_job
+from candelabra_server.processing.job_checks import CheckedJob, check_job
 from candelabra_server.processing.job_formula import shipped_formulas
 from candelabra_server.processing.result_encoding import UNLIMITED_MESSAGE_BYTES
 
-__all__ = ["JobPlan", "WorkerConfigs", "plan_job", "prepare_symbol_args"]
+__all__ = ["JobPlan", "WorkerConfigs", "all_violations", "make_job_plan", "plan_job", "prepare_symbol_args", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +105,57 @@ def plan_job(
     """
     checked = check_job(job, candle_repo=candle_repo, formula_service=formula_service, limits=limits)
     try:
-        violations = [*checked.violations, *_formula_violations(job, checked.formula_problems)]
-        if violations or checked.snapshot is None:
-            raise InvalidRequestError(violations, reason=_overall_reason(violations))
-        args = prepare_symbol_args("", job) | {"timeframe": checked.timeframe}
-        if whole_symbols:
-            args["max_message_bytes"] = UNLIMITED_MESSAGE_BYTES
-        shared = ChunkTask(
-            task=SymbolTask(**args),
-            candle_repo_config=configs.candle_repo,
-            formula_service_config=configs.formula_service,
-            snapshot_id=checked.snapshot.id,
-        )
-        if checked.formula is not None:
-            shared.task.saved_formulas.extend(shipped_formulas(checked.formula))
-        return JobPlan(
-            job_id=job.job_id or f"job-{secrets.token_hex(8)}",
-            symbols=checked.symbols,
-            weight=job.options.weight or 1.0,
-            snapshot=checked.snapshot,
-            shared_bytes=shared.SerializeToString(),
-        )
+        violations = all_violations(job, checked)
+        if violations:
+            raise refusal(violations)
+        return make_job_plan(job, checked, configs=configs, whole_symbols=whole_symbols)
     except BaseException:
         checked.close()
         raise
+
+
+def all_violations(job: ProcessingJob, checked: CheckedJob) -> list[Violation]:
+    """Everything that is wrong with a job, mistakes in its formula's text included."""
+    return [*checked.violations, *_formula_violations(job, checked.formula_problems)]
+
+
+def refusal(violations: Sequence[Violation]) -> InvalidRequestError:
+    """The error that a request with these violations, at least one, ends with."""
+    return InvalidRequestError(violations, reason=_overall_reason(violations))
+
+
+def make_job_plan(
+    job: ProcessingJob,
+    checked: CheckedJob,
+    *,
+    configs: WorkerConfigs,
+    whole_symbols: bool = False,
+    screen: ScreenTask | None = None,
+) -> JobPlan:
+    """The plan of a job with which nothing is wrong; it has the snapshot of `checked`, and closes it.
+
+    With `screen`, workers answer as that says.
+    """
+    assert checked.snapshot is not None  # noqa: S101 - where there is none, that is a violation
+    args = prepare_symbol_args("", job) | {"timeframe": checked.timeframe}
+    if whole_symbols:
+        args["max_message_bytes"] = UNLIMITED_MESSAGE_BYTES
+    shared = ChunkTask(
+        task=SymbolTask(**args),
+        candle_repo_config=configs.candle_repo,
+        formula_service_config=configs.formula_service,
+        snapshot_id=checked.snapshot.id,
+        screen=screen,
+    )
+    if checked.formula is not None:
+        shared.task.saved_formulas.extend(shipped_formulas(checked.formula))
+    return JobPlan(
+        job_id=job.job_id or f"{'job' if screen is None else 'screen'}-{secrets.token_hex(8)}",
+        symbols=checked.symbols,
+        weight=job.options.weight or 1.0,
+        snapshot=checked.snapshot,
+        shared_bytes=shared.SerializeToString(),
+    )
 
 
 def _formula_violations(job: ProcessingJob, problems: Sequence[FormulaProblem]) -> Iterator[Violation]:
