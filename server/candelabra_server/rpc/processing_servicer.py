@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -16,6 +16,7 @@ from candelabra.v1 import (
     GetServerInfoRequest,
     GetServerInfoResponse,
     ProcessingJob,
+    ScreenRequest,
     StoredTimeframe,
 )
 from candelabra_server import __version__
@@ -28,6 +29,8 @@ from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.handlers import stream_bytes, unary
 
 __all__ = ["ProcessingServicer"]
+
+_Request = TypeVar("_Request", ProcessingJob, ScreenRequest)
 
 
 class ProcessingServicer:
@@ -57,6 +60,7 @@ class ProcessingServicer:
         """The service's methods by name."""
         return {
             "Process": stream_bytes(ProcessingJob, self.process),
+            "Screen": stream_bytes(ScreenRequest, self.screen),
             "ExplainJob": unary(ExplainJobRequest, self.explain_job),
             "GetServerInfo": unary(GetServerInfoRequest, self.get_server_info),
         }
@@ -66,14 +70,24 @@ class ProcessingServicer:
         self._is_draining = True
         await self._idle.wait()
 
-    async def process(self, job: ProcessingJob) -> AsyncGenerator[bytes, None]:
+    def process(self, job: ProcessingJob) -> AsyncGenerator[bytes, None]:
         """Streams a job's results as encoded messages."""
+        return self._counted(self._engine.stream, job)
+
+    def screen(self, request: ScreenRequest) -> AsyncGenerator[bytes, None]:
+        """Streams a screen's answers as encoded messages; to drain and to count, a screen is a job."""
+        return self._counted(self._engine.screen, request)
+
+    async def _counted(
+        self, run: Callable[[_Request], AsyncGenerator[bytes, None]], request: _Request
+    ) -> AsyncGenerator[bytes, None]:
+        """What the engine streams for a request, unless the server is shutting down, which waits for it."""
         if self._is_draining:
             raise UnavailableError("the server is shutting down; send the job to another one, or again later")
         self._active_jobs += 1
         self._idle.clear()
         try:
-            async with aclosing(self._engine.stream(job)) as messages:
+            async with aclosing(run(request)) as messages:
                 async for message in messages:
                     yield message
         finally:
