@@ -208,3 +208,42 @@ def test_any_range_and_warm_up_are_a_slice_of_the_whole(repository, first, lengt
     begin = max(0, inside[0] - warm_up)
     assert candles.warm_up == inside[0] - begin
     assert candles.open_time_micros.tolist() == times[begin : inside[-1] + 1]
+
+
+def load_last(repository, symbol="AAPL", end="", *, warm_up_candles=0, fields=PRICE_FIELDS):
+    return repository.load_last(
+        symbol, "1d", DateRange.parse_end(end), warm_up_candles=warm_up_candles, fields=fields, snapshot_id=""
+    )
+
+
+@given(days=st.integers(-3, 45), warm_up=st.one_of(st.integers(0, 50), st.just(2**60)))
+def test_the_last_candle_up_to_any_time_is_the_last_one_of_the_whole(repository, days, warm_up):
+    end = FIRST + days * DAY
+    known = [row for row, time in enumerate(CANDLES["1d"]["AAPL"]["open_time"]) if time <= end]
+    fields = ("close", "vwap")
+    if not known:
+        with pytest.raises(SymbolFailure, match="2020-01-01 to 2020-02-09") as caught:
+            repository.load_last("AAPL", "1d", end, warm_up_candles=warm_up, fields=fields, snapshot_id="")
+        assert caught.value.reason == Reason.NO_CANDLES
+        return
+    candles = repository.load_last("AAPL", "1d", end, warm_up_candles=warm_up, fields=fields, snapshot_id="")
+    rows = known[max(0, len(known) - 1 - warm_up) :]
+    assert candles.warm_up == len(rows) - 1
+    assert candles.open_time_micros.tolist() == [FIRST + row * DAY for row in rows]
+    assert candles.fields["close"].tolist() == [100 + row for row in rows]
+    assert set(candles.fields["vwap"]) == {100.5}
+
+
+def test_the_last_candle_up_to_a_date_is_of_its_whole_day(repository):
+    assert load_last(repository, end="2020-01-10").fields["close"].tolist() == [109]
+    assert load_last(repository, end="2020-01-10T12:00:00Z").fields["close"].tolist() == [109]
+
+
+def test_where_a_field_that_is_needed_is_not_stored_all_that_are_stored_come(repository):
+    assert set(load_last(repository, "MSFT", fields=("close", "vwap")).fields) == set(PRICE_FIELDS)
+
+
+def test_the_last_candle_of_a_symbol_that_is_not_stored_is_a_failure(repository):
+    with pytest.raises(SymbolFailure, match="NOPE") as caught:
+        load_last(repository, "NOPE")
+    assert caught.value.reason == Reason.UNKNOWN_SYMBOL

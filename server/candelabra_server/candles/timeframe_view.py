@@ -59,7 +59,8 @@ class TimeframeView:
         if len(parts) == 1:
             candles = _slice(symbol, parts[0], date_range, warm_up_candles)
         else:
-            candles = _merge(symbol, parts, date_range, warm_up_candles)
+            slices = [_slice(symbol, part, date_range, warm_up_candles) for part in parts]
+            candles = _merge(symbol, slices, _fields(parts), date_range.start_micros, warm_up_candles)
         if len(candles.open_time_micros) == candles.warm_up:
             raise self._no_candles(symbol, date_range)
         return candles
@@ -67,20 +68,17 @@ class TimeframeView:
     def load_last(self, symbol: str, end_micros: int, warm_up_candles: int, fields: Collection[str]) -> Candles:
         """Loads as `ICandleRepository.load_last` does."""
         parts = self._parts(symbol)
-        if len(parts) > 1:
-            candles = self.load(symbol, DateRange(end_micros=end_micros), 0)
-            return candles.last(1, warm_up_candles=warm_up_candles)
-        ((segment, position),) = parts
-        lowest, end = segment.starts[position], segment.starts[position + 1]
-        if end_micros < segment.time_values[end - 1]:
-            end = bisect_right(segment.time_values, end_micros, lowest, end)
-            if end == lowest:
-                raise self._no_candles(symbol, DateRange(end_micros=end_micros))
-        begin = max(lowest, end - 1 - warm_up_candles)
-        stored = segment.columns(position)
-        wanted = stored if any(name not in stored for name in fields) else fields
-        columns = {name: stored[name][begin:end] for name in wanted}
-        return Candles(symbol, segment.open_times[begin:end], columns, end - 1 - begin)
+        stored = _fields(parts) if len(parts) > 1 else parts[0][0].columns(parts[0][1])
+        names = stored if any(name not in stored for name in fields) else fields
+        slices = [_last(symbol, part, end_micros, warm_up_candles, names) for part in parts]
+        if len(slices) == 1:
+            candles = slices[0]
+        else:
+            last = max((int(part.open_time_micros[-1]) for part in slices if len(part)), default=MIN_MICROS)
+            candles = _merge(symbol, slices, names, last, warm_up_candles)
+        if not len(candles.open_time_micros):
+            raise self._no_candles(symbol, DateRange(end_micros=end_micros))
+        return candles
 
     def load_all(self, symbol: str) -> Candles:
         """Every candle of a stored symbol."""
@@ -140,10 +138,25 @@ def _slice(symbol: str, part: _Part, date_range: DateRange, warm_up_candles: int
     return Candles(symbol, segment.open_times[begin:end], fields, first - begin)
 
 
-def _merge(symbol: str, parts: Sequence[_Part], date_range: DateRange, warm_up_candles: int) -> Candles:
-    """The last `warm_up_candles` of a union are among the last ones of each part, so those are enough."""
-    names = _fields(parts)
-    slices = [_slice(symbol, part, date_range, warm_up_candles) for part in parts]
+def _last(symbol: str, part: _Part, end_micros: int, warm_up_candles: int, names: Collection[str]) -> Candles:
+    """Of a symbol's candles in one segment the last up to a time, those before it that are needed, and some fields."""
+    segment, position = part
+    lowest, end = segment.starts[position], segment.starts[position + 1]
+    if end_micros < segment.time_values[end - 1]:
+        end = bisect_right(segment.time_values, end_micros, lowest, end)
+    begin = max(lowest, end - 1 - warm_up_candles)
+    columns = segment.columns(position)
+    fields = {name: columns[name][begin:end] for name in names if name in columns}
+    return Candles(symbol, segment.open_times[begin:end], fields, max(0, end - 1 - begin))
+
+
+def _merge(
+    symbol: str, slices: Sequence[Candles], names: Collection[str], start_micros: int, warm_up_candles: int
+) -> Candles:
+    """The rows from a start on, and the last `warm_up_candles` before it, of slices that have as many of their own.
+
+    The last rows of a union are among the last ones of each part, so those are enough.
+    """
     filled = [candles for candles in slices if len(candles)]
     if len(filled) == 1 and len(filled[0].fields) == len(names):
         return filled[0]
@@ -152,7 +165,7 @@ def _merge(symbol: str, parts: Sequence[_Part], date_range: DateRange, warm_up_c
     ordered = times[order]
     is_last = np.append(ordered[1:] != ordered[:-1], True)[: len(ordered)]
     order, ordered = order[is_last], ordered[is_last]
-    before = int(ordered.searchsorted(date_range.start_micros))
+    before = int(ordered.searchsorted(start_micros))
     drop = max(0, before - warm_up_candles)
     order = order[drop:]
     fields = {name: _frozen(_gather(filled, name, order)) for name in names}

@@ -12,7 +12,7 @@ from candelabra_server.candles.manifest import read_current_state
 from candelabra_server.candles.store_layout import StoreLayout
 from candelabra_server.candles.store_writer import MAX_SEGMENTS
 from candelabra_server.domain.date_range import DateRange
-from candelabra_server.errors import StoreError
+from candelabra_server.errors import StoreError, SymbolFailure
 
 DAY = 86_400_000_000
 
@@ -41,6 +41,33 @@ def test_a_range_that_lies_in_one_of_a_symbols_segments_is_not_copied(store):
     candles = load(store.repository(), "AAPL", "2020-01-04", "2020-01-06", warm_up_candles=2)
     assert not candles.fields["close"].flags.owndata
     assert len(candles) == 5
+
+
+IMPORTS = st.lists(st.dictionaries(st.integers(0, 12), st.integers(1, 9), min_size=1), min_size=1, max_size=4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@given(imports=IMPORTS, with_vwap=st.sets(st.integers(0, 3)), end=st.integers(-1, 13), warm_up=st.integers(0, 6))
+def test_the_last_candles_are_those_of_the_whole(store, imports, with_vwap, end, warm_up):
+    shutil.rmtree(store.path, ignore_errors=True)
+    for number, closes in enumerate(imports):
+        store.add({"AAPL": dict(sorted(closes.items()))}, **({"vwap": number} if number in with_vwap else {}))
+    repository, fields = store.repository(), ("close", "vwap")
+    end_micros = store.first + end * DAY
+    try:
+        whole = repository.load("AAPL", "1d", DateRange(end_micros=end_micros), warm_up_candles=0, snapshot_id="")
+    except SymbolFailure:
+        with pytest.raises(SymbolFailure, match="AAPL has no 1d candles up to"):
+            repository.load_last("AAPL", "1d", end_micros, warm_up_candles=warm_up, fields=fields, snapshot_id="")
+        return
+    expected = whole.last(1, warm_up_candles=warm_up)
+    found = repository.load_last("AAPL", "1d", end_micros, warm_up_candles=warm_up, fields=fields, snapshot_id="")
+    assert found.warm_up == expected.warm_up
+    assert found.open_time_micros.tolist() == expected.open_time_micros.tolist()
+    assert set(found.fields) == (set(fields) if "vwap" in whole.fields else set(whole.fields))
+    for name, column in found.fields.items():
+        np.testing.assert_array_equal(column, expected.fields[name])
+        assert not column.flags.writeable
 
 
 def test_merged_columns_are_read_only(store):
