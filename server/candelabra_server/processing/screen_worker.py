@@ -84,12 +84,15 @@ def screen_symbols(
                 checkpoint = new_checkpoint()
             candles = load(symbol)
             open_times = candles.open_time_micros
+            rows = len(open_times)
+            if not rows:
+                raise SymbolFailure(f"{symbol} has no candles up to that time", reason=Reason.NO_CANDLES)
             if formula.other_symbols and load_others is not None:
                 others = load_others(candles)
             if checkpoint is not None:
                 checkpoint()
             table = evaluate(candles, others=others, checkpoint=checkpoint, buffers=buffers)
-            candles_read += len(open_times)
+            candles_read += rows
             if filter_column is not None:
                 found = table.item(filter_column, -1)
                 if found == 0.0 or found != found:  # noqa: PLR0124 - without a value
