@@ -29,7 +29,12 @@ from candelabra_server.formulas.operations import ALIGN, CONSTANT, FIELD, OUTPUT
 from candelabra_server.formulas.planner import Plan
 from candelabra_server.formulas.traces import CAUSE_CODES
 
-__all__ = ["count_missing", "lacks_only_warm_up", "missing_counts"]
+__all__ = ["CAUSES", "cause_counts", "count_missing", "lacks_only_warm_up", "named", "warm_up_only"]
+
+CAUSES = tuple(CAUSE_CODES)
+"""In the order of the columns of a table of counts."""
+CauseTable = npt.NDArray[np.int64]
+"""How many rows of each column have no value: one row a column, one number for each of CAUSES."""
 
 _Causes = npt.NDArray[np.int8]
 _WARM_UP = CAUSE_CODES[MissingCause.WARM_UP]
@@ -66,9 +71,14 @@ def count_missing(columns: FloatTable, first_row: int) -> tuple[list[int], int]:
     return np.count_nonzero(missing, axis=1).tolist(), first_row + int(rows[-1]) if len(rows) else -1
 
 
-def missing_counts(
-    plan: Plan, evaluation: Evaluation, first_row: int, buffers: Buffers
-) -> list[Mapping[MissingCause, int]]:
+def warm_up_only(missing: npt.NDArray[np.int64]) -> CauseTable:
+    """What `cause_counts` gives where nothing but the warm-up can be the cause of what is missing in each column."""
+    table = np.zeros((len(missing), len(CAUSES)), dtype=np.int64)
+    table[:, _WARM_UP - 1] = missing
+    return table
+
+
+def cause_counts(plan: Plan, evaluation: Evaluation, first_row: int, buffers: Buffers) -> CauseTable:
     """How many NaN every output has from a row on, by cause; runs the whole plan again.
 
     Args:
@@ -81,13 +91,18 @@ def missing_counts(
     if machine is not None and plan.trace is not None:
         values = evaluation.run(plan.trace.program, machine, buffers)
         causes = np.empty(values.shape, dtype=np.int8)
-        counts = np.empty((len(values), len(CAUSE_CODES) + 1), dtype=np.int64)
+        counts = np.empty((len(values), len(CAUSES) + 1), dtype=np.int64)
         machine.trace_missing(plan.trace.code, values, causes, first_row, counts)
-        return [_named(tuple(row)) for row in counts[list(plan.trace.outputs)].tolist()]
+        return counts[list(plan.trace.outputs), 1:]
     return _counts_by_steps(plan, evaluation, first_row)
 
 
-def _counts_by_steps(plan: Plan, evaluation: Evaluation, first_row: int) -> list[Mapping[MissingCause, int]]:
+def named(table: CauseTable) -> list[Mapping[MissingCause, int]]:
+    """A column's counts by cause, of those that there are."""
+    return [_named(tuple(row)) for row in table.tolist()]
+
+
+def _counts_by_steps(plan: Plan, evaluation: Evaluation, first_row: int) -> CauseTable:
     causes: list[Any] = [None] * len(plan.steps)
     outputs = dict.fromkeys(plan.outputs)
     found: dict[int, _Causes] = {}
@@ -99,17 +114,13 @@ def _counts_by_steps(plan: Plan, evaluation: Evaluation, first_row: int) -> list
         for index in step.free:
             causes[index] = None
     rows = len(evaluation.candles_of(OWN))
-    return [_counted(np.broadcast_to(found[number], rows)[first_row:]) for number in plan.outputs]
-
-
-def _counted(causes: _Causes) -> Mapping[MissingCause, int]:
-    return _named(tuple(np.bincount(causes, minlength=len(CAUSE_CODES) + 1).tolist()))
+    counted = [np.broadcast_to(found[number], rows)[first_row:] for number in plan.outputs]
+    return np.array([np.bincount(causes, minlength=len(CAUSES) + 1)[1:] for causes in counted], dtype=np.int64)
 
 
 @lru_cache(maxsize=1_024)  # most columns of a formula lack the same rows for the same causes
 def _named(counts: tuple[int, ...]) -> Mapping[MissingCause, int]:
-    """Counts by cause, of those that there are, from counts by code."""
-    return MappingProxyType({cause: counts[code] for cause, code in CAUSE_CODES.items() if counts[code]})
+    return MappingProxyType({cause: count for cause, count in zip(CAUSES, counts, strict=True) if count})
 
 
 def _traced(evaluation: Evaluation, node: Node, inputs: list[Any], below: list[Any], value: Any) -> Any:  # noqa: ANN401 - as values: a column, a number's, or a tuple of them

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from candelabra_server.domain.candles import Candles, FloatTable
 from candelabra_server.errors import (
@@ -32,7 +33,14 @@ from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.evaluator import Evaluation
 from candelabra_server.formulas.graph import Graph
 from candelabra_server.formulas.limits import FormulaLimits
-from candelabra_server.formulas.missing_values import count_missing, lacks_only_warm_up, missing_counts
+from candelabra_server.formulas.missing_values import (
+    CAUSES,
+    cause_counts,
+    count_missing,
+    lacks_only_warm_up,
+    named,
+    warm_up_only,
+)
 from candelabra_server.formulas.nodes import ColumnKind
 from candelabra_server.formulas.operations import MissingCause
 from candelabra_server.formulas.planner import Plan, make_plan
@@ -42,7 +50,15 @@ from candelabra_server.formulas.saved import SavedFormula
 from candelabra_server.formulas.scope import Library, Workspace
 from candelabra_server.formulas.store import FormulaStore
 
-__all__ = ["ColumnKind", "CompiledFormula", "FormulaService", "MissingCause", "OutputColumn", "bound_parameters"]
+__all__ = [
+    "CAUSES",
+    "ColumnKind",
+    "CompiledFormula",
+    "FormulaService",
+    "MissingCause",
+    "OutputColumn",
+    "bound_parameters",
+]
 
 _CACHED_FORMULAS = 256
 _CACHED_STEPS = 131_072
@@ -134,9 +150,6 @@ class CompiledFormula:
     ) -> list[Mapping[MissingCause, int]]:
         """How many rows of the range have no value in each column, by cause; nothing where all have one.
 
-        What has NaN is run again, up to the last row that has one, to see where each began. Where nothing but
-        the warm-up can be the cause, it is not.
-
         Args:
             columns: what `evaluate` gave for the same candles.
             candles: as they were given to `evaluate`.
@@ -144,15 +157,40 @@ class CompiledFormula:
             checkpoint: likewise.
             buffers: others than those which hold `columns`, or None.
         """
-        first = candles.warm_up
-        counts, last = count_missing(columns, first)
-        if not any(counts):
-            return [{} for _ in counts]
+        counts, last = count_missing(columns, candles.warm_up)
+        missing = np.array(counts, dtype=np.int64)
+        return named(self.cause_counts(missing, last, candles, others=others, checkpoint=checkpoint, buffers=buffers))
+
+    def cause_counts(
+        self,
+        missing: npt.NDArray[np.int64],
+        last_missing: int,
+        candles: Candles,
+        *,
+        others: Mapping[str, Candles] | None = None,
+        checkpoint: Callable[[], None] | None = None,
+        buffers: Buffers | None = None,
+    ) -> npt.NDArray[np.int64]:
+        """The same as a table, a row a column and a number for each of CAUSES, where it is known what is missing.
+
+        What has NaN is run again, up to the last row that has one, to see where each began. Where nothing but
+        the warm-up can be the cause, it is not.
+
+        Args:
+            missing: how many rows of the range have no value in each column.
+            last_missing: the last of all rows, warm-up included, in which any column has none.
+            candles: as they were given to `evaluate`.
+            others: likewise.
+            checkpoint: likewise.
+            buffers: others than those which hold the columns, or None.
+        """
+        if not missing.any():
+            return warm_up_only(missing)
         if self.lacks_only_warm_up and all(np.isfinite(candles.fields[name]).all() for name in self.fields_of("")):
-            return [{MissingCause.WARM_UP: count} if count else {} for count in counts]
-        rows = len(candles) if self.plan.look_ahead_candles else last + 1
+            return warm_up_only(missing)
+        rows = len(candles) if self.plan.look_ahead_candles else last_missing + 1
         evaluation = Evaluation(self.plan, candles.first(rows), others or {}, checkpoint)
-        return missing_counts(self.plan, evaluation, first, buffers or Buffers())
+        return cause_counts(self.plan, evaluation, candles.warm_up, buffers or Buffers())
 
 
 @dataclass(frozen=True, slots=True)

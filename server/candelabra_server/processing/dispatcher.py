@@ -4,16 +4,15 @@
          ▲                                                  │ future done (pool's thread)
          └── job's inbox ◀── _chunk_done (event loop) ◀─────┘
 
-One dispatcher belongs to one event loop and is called from it only. A job gets no more chunks until its
-consumer has taken what is done, so nothing is buffered beyond workers + 1 chunks a job.
+One dispatcher belongs to one event loop and is called from it only. A job gets no more chunks while too much of what
+is done waits for its consumer, so what is buffered is bounded (see scheduling.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -21,23 +20,33 @@ from typing import NamedTuple, Protocol
 
 from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, UnavailableError
 from candelabra_server.processing.job_plan import JobPlan
-from candelabra_server.processing.result_encoding import encode_failure
+from candelabra_server.processing.result_order import Done, ResultOrder
+from candelabra_server.processing.result_transport import ChunkReply, PacketReader, Slot
 from candelabra_server.processing.scheduling import MAX_ATTEMPTS, Chunk, JobQueue, Scheduler
-from candelabra_server.processing.worker_functions import ChunkReply
 from candelabra_server.processing.worker_logging import replay
 
-__all__ = ["Delivery", "Dispatcher", "WorkerPool"]
+__all__ = ["Collector", "Dispatcher", "Submitted", "WorkerPool"]
 
 logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 1.0
 """A dead worker that the pool has not reported for this long will never be reported."""
+_MESSAGE_COST = 64
+"""Bytes of memory that a message takes beside its own."""
+
+
+class Submitted(NamedTuple):
+    """A chunk that the pool has."""
+
+    future: Future[ChunkReply]
+    slot: Slot | None
+    """Where its results will be; None when all of them come with the reply."""
 
 
 class WorkerPool(Protocol):
     """What the dispatcher needs of the engine's pool."""
 
-    def submit(self, task: bytes) -> Future[ChunkReply]:
+    def submit(self, task: bytes) -> Submitted:
         """Gives one encoded ChunkTask to the pool; raises BrokenProcessPool or UnavailableError."""
 
     def has_silently_died(self) -> bool:
@@ -50,17 +59,23 @@ class WorkerPool(Protocol):
         """Replaces a broken pool by one that has answered; raises UnavailableError when there is none."""
 
 
-class Delivery(NamedTuple):
-    """One symbol, done."""
+class Collector(Protocol):
+    """Makes the messages for a job's consumer."""
 
-    messages: Sequence[bytes]
-    """ProcessingResult parts without the server's fields, in order, at least one."""
-    attempts: int
+    def collect(self, done: Iterable[Done], seconds: float) -> list[bytes]:
+        """What to send now for symbols, or parts of one, that took so much processor time.
+
+        The results are views of memory that is used again when the call returns. They come in the order in which
+        they are to be sent.
+        """
 
 
 class _Active(NamedTuple):
     plan: JobPlan
-    inbox: asyncio.Queue[list[Delivery] | CandelabraError]
+    collector: Collector
+    order: ResultOrder
+    inbox: asyncio.Queue[list[bytes] | CandelabraError]
+    submitted: dict[Chunk, Submitted]
 
 
 class Dispatcher:
@@ -85,32 +100,33 @@ class Dispatcher:
         """The event loop that it belongs to."""
         return self._loop
 
-    async def deliver(self, plan: JobPlan) -> AsyncGenerator[Delivery, None]:
-        """Yields every symbol of the plan once, as they are done.
+    async def deliver(self, plan: JobPlan, collector: Collector) -> AsyncGenerator[list[bytes], None]:
+        """Yields the messages that the collector makes of every symbol of the plan, as they are done.
 
-        Closing the iterator, or cancelling the task that waits for it, drops what is queued.
+        Closing the iterator, or cancelling the task that waits for it, drops what is queued and tells the workers to
+        stop.
 
         Raises:
             UnavailableError: the pool is gone; symbols that were not yielded have no result.
         """
         job = self._scheduler.add(plan.symbols, weight=plan.weight)
-        active = self._jobs[job] = _Active(plan, asyncio.Queue())
-        remaining = len(plan.symbols)
+        active = self._jobs[job] = _Active(plan, collector, ResultOrder(), asyncio.Queue(), {})
         try:
             self._watch()
             self._pump()
-            while remaining:
+            while active.order.completed < len(plan.symbols) or not active.inbox.empty():
                 done = await active.inbox.get()
                 if isinstance(done, CandelabraError):
                     raise done
-                for delivery in done:
-                    yield delivery
-                remaining -= len(done)
-                self._scheduler.fetched(job)
+                yield done
+                self._scheduler.fetched(job, _cost(done))
                 self._pump()
         finally:
             del self._jobs[job]
             self._scheduler.remove(job)
+            for submitted in active.submitted.values():
+                if submitted.slot is not None:
+                    submitted.slot.tell_to_stop()
             self._pump()
             if not self._jobs and self._watchdog is not None:
                 self._watchdog.cancel()
@@ -119,9 +135,9 @@ class Dispatcher:
     def _pump(self) -> None:
         """Fills the window, unless the pool is being replaced."""
         while not self._is_broken and (chunk := self._scheduler.take()) is not None:
-            task = self._jobs[chunk.job].plan.chunk_bytes(chunk.symbols)
+            active = self._jobs[chunk.job]
             try:
-                future = self._pool.submit(task)
+                submitted = self._pool.submit(active.plan.chunk_bytes(chunk.symbols, chunk.first_row))
             except BrokenProcessPool:
                 self._scheduler.returned(chunk)
                 self._begin_recovery()
@@ -130,45 +146,67 @@ class Dispatcher:
                 self._fail_all(_unavailable(error))
                 return
             else:
-                future.add_done_callback(partial(self._report, chunk))
+                active.submitted[chunk] = submitted
+                submitted.future.add_done_callback(partial(self._report, chunk, submitted.slot))
 
-    def _report(self, chunk: Chunk, future: Future[ChunkReply]) -> None:
+    def _report(self, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply]) -> None:
         # Runs in a thread of the pool. A loop that was closed meanwhile has no job left to tell.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._chunk_done, chunk, future)
+        try:
+            self._loop.call_soon_threadsafe(self._chunk_done, chunk, slot, future)
+        except RuntimeError:
+            if slot is not None:
+                slot.release()
 
-    def _chunk_done(self, chunk: Chunk, future: Future[ChunkReply]) -> None:
+    def _chunk_done(self, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply]) -> None:
+        active = self._jobs.get(chunk.job)
+        if active is not None:
+            active.submitted.pop(chunk, None)
+        try:
+            self._account(chunk, slot, future, active)
+        finally:
+            if slot is not None:
+                slot.release()
+        if self._is_broken:
+            self._begin_recovery()
+        self._pump()
+
+    def _account(self, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply], active: _Active | None) -> None:
+        """Tells the scheduler what became of a chunk, and the job its results."""
         if future.cancelled():
             self._scheduler.returned(chunk)
             self._begin_recovery()
         elif (error := future.exception()) is None:
             reply = future.result()
-            attempts = chunk.job.attempts
-            self._scheduler.finished(chunk, reply.seconds)
-            self._hand_over(
-                chunk.job,
-                [
-                    Delivery(messages, attempts.get(symbol, 0) + 1)
-                    for symbol, messages in zip(chunk.symbols, reply.messages, strict=True)
-                ],
-            )
-            replay(reply.logs)
+            packet = PacketReader(reply, slot)
+            count = len(packet.outcomes)
+            self._scheduler.finished(chunk, reply.seconds, done=count, result_bytes=reply.result_bytes)
+            if active is not None:
+                attempts = chunk.job.attempts
+                done = [
+                    Done(symbol, messages, attempts.get(symbol, 0) + 1, outcome, None)
+                    for symbol, (outcome, messages) in zip(chunk.symbols, packet, strict=False)
+                ]
+                self._hand_over(chunk.job, active, done, reply.seconds)
+            replay(packet.logs)
         elif isinstance(error, BrokenProcessPool):
             convicted = self._scheduler.lost(chunk)
-            if convicted:
-                self._hand_over(chunk.job, [_failed(symbol, _worker_died(symbol)) for symbol in convicted])
+            if convicted and active is not None:
+                failed = [_failed(symbol, _worker_died(symbol)) for symbol in convicted]
+                self._hand_over(chunk.job, active, failed, 0.0)
             self._begin_recovery()
         else:
             logger.error("a chunk of %d symbols failed outside of its worker", len(chunk.symbols), exc_info=error)
             self._scheduler.finished(chunk, 0.0)
-            self._hand_over(chunk.job, [_failed(symbol, _internal()) for symbol in chunk.symbols])
-        if self._is_broken:
-            self._begin_recovery()
-        self._pump()
+            if active is not None:
+                self._hand_over(chunk.job, active, [_failed(symbol, _internal()) for symbol in chunk.symbols], 0.0)
 
-    def _hand_over(self, job: JobQueue, deliveries: list[Delivery]) -> None:
-        if job in self._jobs:
-            self._jobs[job].inbox.put_nowait(deliveries)
+    def _hand_over(self, job: JobQueue, active: _Active, done: Sequence[Done], seconds: float) -> None:
+        """Gives the job's consumer what may be sent now."""
+        ready = active.order.add(done)
+        self._scheduler.set_range(job, active.order.open_piece)
+        messages = active.collector.collect(ready, seconds)
+        self._scheduler.handed_over(job, _cost(messages))
+        active.inbox.put_nowait(messages)
 
     def _begin_recovery(self) -> None:
         """Marks the pool as broken; once all it had in flight is accounted for, replaces it."""
@@ -216,8 +254,14 @@ class Dispatcher:
             suspected = dead and not suspected
 
 
-def _failed(symbol: str, failure: CandelabraError) -> Delivery:
-    return Delivery([encode_failure(symbol, failure)], MAX_ATTEMPTS if failure.reason == Reason.WORKER_DIED else 1)
+def _cost(messages: Sequence[bytes]) -> int:
+    """Memory that messages take."""
+    return sum(map(len, messages)) + _MESSAGE_COST * len(messages)
+
+
+def _failed(symbol: str, failure: CandelabraError) -> Done:
+    attempts = MAX_ATTEMPTS if failure.reason == Reason.WORKER_DIED else 1
+    return Done(symbol, (), attempts, None, failure)
 
 
 def _unavailable(error: BaseException) -> UnavailableError:

@@ -50,9 +50,9 @@ class JobPlan:
     snapshot: Snapshot
     shared_bytes: bytes
 
-    def chunk_bytes(self, symbols: Sequence[str]) -> bytes:
-        """An encoded ChunkTask for some of the symbols."""
-        return self.shared_bytes + ChunkTask(symbols=symbols).SerializeToString()
+    def chunk_bytes(self, symbols: Sequence[str], first_row: int = 0) -> bytes:
+        """An encoded ChunkTask for some of the symbols, or for the rows of one from `first_row` on."""
+        return self.shared_bytes + ChunkTask(symbols=symbols, first_row=first_row).SerializeToString()
 
     def close(self) -> None:
         """Lets go of the snapshot."""

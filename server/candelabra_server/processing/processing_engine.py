@@ -15,19 +15,20 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import aclosing, suppress
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from candelabra.v1 import ProcessingJob, ProcessingResult
+from candelabra.v1 import ProcessingJob, ProcessingResult, ScreenRequest
+from candelabra.worker.v1 import ChunkTask
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import ConfigurationError, UnavailableError
 from candelabra_server.formulas.service import FormulaService
-from candelabra_server.processing.dispatcher import Dispatcher
+from candelabra_server.processing.dispatcher import Collector, Dispatcher, Submitted
 from candelabra_server.processing.executors.local_pool import (
     bounded_shutdown,
     create_pool,
@@ -37,13 +38,10 @@ from candelabra_server.processing.executors.local_pool import (
     worker_processes,
 )
 from candelabra_server.processing.job_plan import JobPlan, WorkerConfigs, plan_job, prepare_symbol_args
-from candelabra_server.processing.result_encoding import encode_header
-from candelabra_server.processing.worker_functions import (
-    ChunkReply,
-    WorkerReport,
-    _worker_ping,
-    _worker_process_chunk,
-)
+from candelabra_server.processing.result_streams import JobMessages, ScreenMessages
+from candelabra_server.processing.result_transport import ResultSlots, TransportSettings
+from candelabra_server.processing.screen_plan import ScreenPlan, plan_screen
+from candelabra_server.processing.worker_functions import WorkerReport, _worker_ping, _worker_process_chunk
 from candelabra_server.processing.worker_logging import replay
 
 __all__ = ["IProcessingEngine", "ProcessingEngine"]
@@ -56,6 +54,8 @@ _BREAK_UP_GRACE_SECONDS = 0.5
 _PING_SECONDS = 60.0
 _FIRST_WORKER_SECONDS = 5.0
 _RECOVERY_ATTEMPTS = 3
+
+_Plan = TypeVar("_Plan", JobPlan, ScreenPlan)
 
 
 class IProcessingEngine(ABC):
@@ -96,6 +96,7 @@ class ProcessingEngine(IProcessingEngine):
         shutdown_limit_seconds: how long a shutdown waits for pending tasks before it kills the workers, 0
             or more.
         limits: what one job may ask for.
+        transport: where workers put results for the server.
 
     Raises:
         ValueError: `max_workers` is below 1, or the limit is not a number of seconds.
@@ -109,6 +110,7 @@ class ProcessingEngine(IProcessingEngine):
         *,
         shutdown_limit_seconds: float = 60.0,
         limits: JobLimits | None = None,
+        transport: TransportSettings | None = None,
     ) -> None:
         if max_workers is not None and max_workers < 1:
             raise ValueError(f"max_workers must be 1 or more, not {max_workers}")
@@ -119,7 +121,10 @@ class ProcessingEngine(IProcessingEngine):
         self._max_workers = max_workers or (os.cpu_count() or _FALLBACK_WORKERS)
         self._shutdown_limit_seconds = shutdown_limit_seconds
         self._limits = limits or JobLimits()
+        self._transport = transport or TransportSettings()
         self._executor: ProcessPoolExecutor | None = None
+        self._slots: tuple[ProcessPoolExecutor, ResultSlots] | None = None
+        self._slots_lock = threading.Lock()
         self._generation = 0
         self._lock = threading.RLock()
         self._finalizer: weakref.finalize[..., Any] | None = None
@@ -195,6 +200,7 @@ class ProcessingEngine(IProcessingEngine):
                 executor, warn_seconds=_SHUTDOWN_WARN_SECONDS, limit_seconds=self._shutdown_limit_seconds
             ):
                 executor.shutdown(wait=True)
+            self._close_slots()
             logger.debug("ProcessPoolExecutor shutdown complete")
         else:
             executor.shutdown(wait=False)
@@ -213,10 +219,14 @@ class ProcessingEngine(IProcessingEngine):
         """
         results: dict[str, ProcessingResult] = {}
         order: list[str] = []
-        async with aclosing(self._run(job, symbol_order=order)) as messages:
-            async for message in messages:
-                result = ProcessingResult.FromString(message)
-                results[result.symbol] = result
+        async with aclosing(self._run(job, symbol_order=order)) as batches:
+            async for messages in batches:
+                for message in messages:
+                    result = ProcessingResult.FromString(message)
+                    if result.symbol in results:  # its next rows: repeated fields of columns are not merged by position
+                        _append_rows(results[result.symbol], result)
+                    else:
+                        results[result.symbol] = result
         return [results[symbol] for symbol in order]
 
     async def stream(self, job: ProcessingJob) -> AsyncGenerator[bytes, None]:
@@ -228,9 +238,10 @@ class ProcessingEngine(IProcessingEngine):
             InvalidRequestError: before the first message: the job cannot run.
             UnavailableError: the pool was shut down or cannot be started.
         """
-        async with aclosing(self._run(job)) as messages:
-            async for message in messages:
-                yield message
+        async with aclosing(self._run(job)) as batches:
+            async for messages in batches:
+                for message in messages:
+                    yield message
 
     async def warm_up(self) -> list[WorkerReport]:
         """Starts all workers and lets them build what they need; one report each.
@@ -258,49 +269,74 @@ class ProcessingEngine(IProcessingEngine):
                 raise ConfigurationError(report.error)
         return list(reports.values())
 
-    async def _run(self, job: ProcessingJob, *, symbol_order: list[str] | None = None) -> AsyncGenerator[bytes, None]:
-        """Plans the job and yields its messages; with `symbol_order`, symbols whole, and their order in it."""
+    async def screen(self, request: ScreenRequest) -> AsyncGenerator[bytes, None]:
+        """Encoded ScreenResponse messages: rows that pass as symbols are done, or sorted at the end, and progress.
+
+        Raises:
+            InvalidRequestError: before the first message: the screen cannot run.
+            UnavailableError: the pool was shut down or cannot be started.
+        """
         shutdowns = self._shutdowns
-        plan = await self._plan(job, whole_symbols=symbol_order is not None)
+        plan = await self._planned(
+            lambda: plan_screen(
+                request,
+                candle_repo=self._candle_repo,
+                formula_service=self._formula_service,
+                configs=self._worker_configs(),
+                limits=self._limits,
+            )
+        )
         try:
-            if symbol_order is not None:
-                symbol_order.extend(plan.symbols)
-            await asyncio.to_thread(self._start_first_worker, shutdowns)
-            sequence = 0
-            async with aclosing(self._dispatcher().deliver(plan)) as deliveries:
-                done = 0
-                async for delivery in deliveries:
-                    done += 1
-                    for body in delivery.messages:
-                        sequence += 1
-                        is_last = body is delivery.messages[-1]
-                        header = encode_header(
-                            job_id=plan.job_id,
-                            sequence=sequence,
-                            symbols_total=len(plan.symbols),
-                            symbols_done=done if is_last else done - 1,
-                            attempts=delivery.attempts,
-                        )
-                        yield b"".join((header, body))
+            collected = ScreenMessages(plan)
+            async with aclosing(self._deliver(plan.job, collected, shutdowns)) as batches:
+                async for messages in batches:
+                    for message in messages:
+                        yield message
+            for message in await asyncio.to_thread(collected.finish):  # sorting may take long
+                yield message
         finally:
             plan.close()
 
-    async def _plan(self, job: ProcessingJob, *, whole_symbols: bool) -> JobPlan:
+    async def _run(
+        self, job: ProcessingJob, *, symbol_order: list[str] | None = None
+    ) -> AsyncGenerator[Sequence[bytes], None]:
+        """Plans the job and yields its messages; with `symbol_order`, symbols whole, and their order in it."""
+        shutdowns = self._shutdowns
+        plan = await self._planned(
+            lambda: plan_job(
+                job,
+                candle_repo=self._candle_repo,
+                formula_service=self._formula_service,
+                configs=self._worker_configs(),
+                limits=self._limits,
+                whole_symbols=symbol_order is not None,
+            )
+        )
+        try:
+            if symbol_order is not None:
+                symbol_order.extend(plan.symbols)
+            async with aclosing(self._deliver(plan, JobMessages(plan), shutdowns)) as batches:
+                async for messages in batches:
+                    yield messages
+        finally:
+            plan.close()
+
+    async def _deliver(
+        self, plan: JobPlan, collector: Collector, shutdowns: int
+    ) -> AsyncGenerator[Sequence[bytes], None]:
+        """What the collector makes of a plan's results, as they are done."""
+        await asyncio.to_thread(self._start_first_worker, shutdowns)
+        async with aclosing(self._dispatcher().deliver(plan, collector)) as batches:
+            async for messages in batches:
+                yield messages
+
+    async def _planned(self, make: Callable[[], _Plan]) -> _Plan:
         """Plans in a thread; a caller that is cancelled meanwhile leaves no snapshot open."""
-        made: list[JobPlan] = []
+        made: list[_Plan] = []
         abandoned = threading.Event()
 
-        def plan() -> JobPlan:
-            made.append(
-                plan_job(
-                    job,
-                    candle_repo=self._candle_repo,
-                    formula_service=self._formula_service,
-                    configs=self._worker_configs(),
-                    limits=self._limits,
-                    whole_symbols=whole_symbols,
-                )
-            )
+        def plan() -> _Plan:
+            made.append(make())
             if abandoned.is_set():
                 made[0].close()
             return made[0]
@@ -316,16 +352,19 @@ class ProcessingEngine(IProcessingEngine):
 
     # What the dispatcher needs (processing.dispatcher.WorkerPool).
 
-    def submit(self, task: bytes) -> Future[ChunkReply]:
-        """Gives one encoded ChunkTask to the pool."""
+    def submit(self, task: bytes) -> Submitted:
+        """Gives one encoded ChunkTask to the pool, with a slot for its results."""
         executor = self._executor  # read once and without the lock, which a replacement holds for long
         if executor is None:
             raise UnavailableError("the engine was shut down")
+        slot = self._slots_of(executor).take()
         try:
-            return executor.submit(_worker_process_chunk, task)
-        except BrokenProcessPool:
-            raise
-        except RuntimeError as error:
+            placed = task + ChunkTask(slot=slot.to_message()).SerializeToString()
+            return Submitted(executor.submit(_worker_process_chunk, placed), slot)
+        except BaseException as error:
+            slot.release()
+            if isinstance(error, BrokenProcessPool) or not isinstance(error, RuntimeError):
+                raise
             if self._executor is executor:
                 raise BrokenProcessPool("this generation of the pool is being ended") from error
             raise UnavailableError("the engine was shut down") from error
@@ -359,6 +398,7 @@ class ProcessingEngine(IProcessingEngine):
     def _start_first_worker(self, shutdowns: int) -> None:
         """Waits until a pool without workers has one: starting it from the event loop would block that."""
         executor = self._ensure_executor_since(shutdowns)
+        self._slots_of(executor)
         if not worker_processes(executor):
             with suppress(BrokenProcessPool, CancelledError, TimeoutError, OSError):  # which the job will meet itself
                 executor.submit(os.getpid).result(_FIRST_WORKER_SECONDS)
@@ -373,7 +413,29 @@ class ProcessingEngine(IProcessingEngine):
     def _submit_pings(self, configs: WorkerConfigs, count: int, shutdowns: int) -> list[Future[WorkerReport]]:
         # The pool starts a worker for each task that finds none idle.
         executor = self._ensure_executor_since(shutdowns)
+        self._slots_of(executor)
         return [executor.submit(_worker_ping, configs.candle_repo, configs.formula_service) for _ in range(count)]
+
+    def _slots_of(self, executor: ProcessPoolExecutor) -> ResultSlots:
+        """Where this generation of the pool puts results; made with the first work, which may take a moment.
+
+        Raises:
+            ConfigurationError: there is no room for them.
+        """
+        with self._slots_lock:
+            current = self._slots
+            if current is None or current[0] is not executor:
+                if current is not None:
+                    current[1].close()
+                # As many as chunks are in flight: see scheduling.py.
+                current = self._slots = executor, ResultSlots(self._max_workers + 1, self._transport)
+            return current[1]
+
+    def _close_slots(self) -> None:
+        with self._slots_lock:
+            current, self._slots = self._slots, None
+            if current is not None:
+                current[1].close()
 
     def _create_executor(self) -> ProcessPoolExecutor:
         executor = create_pool(self._max_workers)
@@ -430,3 +492,15 @@ def _as_json(what: str, config: Mapping[str, Any]) -> str:
 def _end_forgotten(executor: ProcessPoolExecutor) -> None:
     logger.warning("a ProcessingEngine was forgotten without a shutdown; ending its workers")
     executor.shutdown(wait=False)
+
+
+def _append_rows(whole: ProcessingResult, part: ProcessingResult) -> None:
+    """Adds the next rows of a symbol that is too large for one slot to those before."""
+    whole.open_time_micros.extend(part.open_time_micros)
+    for column, more in zip(whole.columns, part.columns, strict=True):
+        column.values.extend(more.values)
+        column.values_f32.extend(more.values_f32)
+    whole.symbols_done, whole.last_part = part.symbols_done, part.last_part
+    whole.info.CopyFrom(part.info)
+    if part.HasField("error"):
+        whole.CopyFrom(part)

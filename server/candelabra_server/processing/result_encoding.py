@@ -1,30 +1,37 @@
 """Turns a symbol's columns into finished ProcessingResult bytes, and the server's fields into their head.
 
-A packed repeated double is on the wire exactly what a bytes field of the same number is, so workers
-fill the twin message EncodedResult with raw column bytes: one memory copy instead of a conversion of
-every value. Concatenated encodings of one message type merge, so the server's own fields, which have
-the lowest numbers, are joined in front and the values are never decoded or encoded again.
+A packed repeated double is on the wire its tag, its length and the bytes of the numbers. So a part is put together of
+prefixes, which are the same for every symbol of a job, and the columns' own bytes: one memory copy, straight to where
+the server will find it, and no conversion of values. Concatenated encodings of one message type merge, so the server's
+own fields, which have the lowest numbers, are joined in front and the values are never decoded or encoded again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from candelabra.v1 import ColumnInfo, ColumnKind, NanReasons, ProcessingResult, ResultInfo, SymbolError
-from candelabra.worker.v1 import EncodedColumn, EncodedResult
-from candelabra_server.domain.candles import FloatColumn, MicrosColumn
+from candelabra.worker.v1 import EncodedResult
+from candelabra_server.domain.candles import FloatTable, MicrosColumn
 from candelabra_server.errors import CandelabraError
+from candelabra_server.formulas.compiled.loading import loaded_machine
+from candelabra_server.formulas.service import CAUSES
 
 __all__ = [
     "DEFAULT_MESSAGE_BYTES",
     "UNLIMITED_MESSAGE_BYTES",
-    "ResultColumn",
+    "ColumnStatistics",
+    "ResultLayout",
+    "column_infos",
     "encode_failure",
     "encode_header",
-    "encode_rows",
+    "encode_info",
+    "joined_info",
 ]
 
 DEFAULT_MESSAGE_BYTES = 1_048_576
@@ -36,56 +43,233 @@ _HEADER_BYTES = 256
 """Room for the server's fields (a job id of at most 128 characters and four numbers)."""
 _FIELD_BYTES = 16
 """Room for the tags and lengths around one column's values."""
+_INFO_COLUMN_BYTES = 56
+"""Room for what is told about a column, beside its name."""
+
+# Tags of length-delimited fields: number << 3 | 2.
+_TIMES, _COLUMN, _INFO = b"\x52", b"\x5a", b"\x62"
+_COLUMN_NAME, _COLUMN_KIND, _COLUMN_VALUES, _COLUMN_VALUES_F32 = b"\x0a", b"\x10", b"\x1a", b"\x22"
+_INFO_COLUMNS = b"\x1a"
+_KEPT_PREFIXES = 64
+
+_Prefixes = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+"""What stands before each column's values, one behind the other, and where each ends."""
 
 
 @dataclass(frozen=True, slots=True)
-class ResultColumn:
-    """One output: its name, what its values mean, one value a row, and why some are NaN (None: not told)."""
+class ColumnStatistics:
+    """What is counted while columns are written, one number a column.
 
-    name: str
-    kind: ColumnKind
-    values: FloatColumn
-    nan_reasons: NanReasons | None = None
-
-
-def encode_rows(
-    symbol: str,
-    open_time_micros: MicrosColumn,
-    columns: Sequence[ResultColumn],
-    info: ResultInfo,
-    *,
-    float32: bool = False,
-    max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
-) -> list[bytes]:
-    """Encodes a symbol's rows as consecutive ProcessingResult messages without the server's fields.
-
-    At least one message, in order of rows, the last one marked and with `info`, to which an entry for
-    every column is added. None exceeds `max_message_bytes`, server's fields included, unless one row
-    alone does.
+    Attributes:
+        missing: how many rows have no value.
+        first_valid: the first row that has one; -1 for none.
+        last_missing: the last row of the table in which any column has none; -1 for none.
     """
-    info.columns.extend(_describe(column) for column in columns)
-    width = 4 if float32 else 8
-    around = _HEADER_BYTES + info.ByteSize() + 4 * len(symbol)
-    around += sum(4 * len(column.name) + _FIELD_BYTES for column in columns)
-    rows_in_part = max(1, (max_message_bytes - around) // (8 + width * len(columns)))
-    float_type = np.dtype("<f4" if float32 else "<f8")
-    with np.errstate(over="ignore"):  # a value beyond float32 becomes an infinity, as the client asked
-        packed = [np.ascontiguousarray(column.values, dtype=float_type) for column in columns]
-    times = np.ascontiguousarray(open_time_micros, dtype="<i8")
-    parts = []
-    for first, end in _row_ranges(len(times), rows_in_part):
-        part = EncodedResult(symbol=symbol, row_offset=first, open_time_micros=times[first:end].tobytes())
-        for column, values in zip(columns, packed, strict=True):
-            raw = values[first:end].tobytes()
-            if float32:
-                part.columns.append(EncodedColumn(name=column.name, kind=column.kind, values_f32=raw))
-            else:
-                part.columns.append(EncodedColumn(name=column.name, kind=column.kind, values=raw))
-        if end == len(times):
-            part.last_part = True
-            part.info.CopyFrom(info)
-        parts.append(part.SerializeToString())
-    return parts
+
+    missing: npt.NDArray[np.int64]
+    first_valid: npt.NDArray[np.int64]
+    last_missing: int
+
+
+class ResultLayout:
+    """How the results of one job look: the same columns for every symbol. Not safe for concurrent use.
+
+    Args:
+        names: of the columns.
+        kinds: of the columns.
+        float32: 32-bit values.
+        max_message_bytes: of one message, the server's fields included.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        kinds: Sequence[ColumnKind],
+        *,
+        float32: bool = False,
+        max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
+    ) -> None:
+        self.names = tuple(names)
+        self._width = 4 if float32 else 8
+        self._heads = [
+            _COLUMN_NAME + _varint(len(encoded)) + encoded + (_COLUMN_KIND + _varint(kind) if kind else b"")
+            for encoded, kind in zip((name.encode() for name in names), kinds, strict=True)
+        ]
+        self._values_tag = _COLUMN_VALUES_F32 if float32 else _COLUMN_VALUES
+        self._max_message_bytes = max_message_bytes
+        self._name_bytes = sum(len(head) for head in self._heads)
+        self._known_prefixes: dict[int, _Prefixes] = {}
+
+    def info_bytes(self, warnings: Sequence[str]) -> int:
+        """Room for an encoded info with these warnings."""
+        told = sum(4 * len(warning) + _FIELD_BYTES for warning in warnings)
+        return _HEADER_BYTES + told + self._name_bytes + _INFO_COLUMN_BYTES * len(self.names)
+
+    def most_bytes(self, symbol: str, rows: int, info_bytes: int) -> int:
+        """At most what `write` and `add_info` take for so many rows."""
+        parts = -(-max(rows, 1) // self._rows_in_part(symbol, info_bytes))
+        return rows * self._row_bytes + parts * self._bytes_around(symbol) + info_bytes
+
+    def rows_that_fit(self, symbol: str, size: int, info_bytes: int) -> int:
+        """How many rows `write` and `add_info` need no more than `size` bytes for, at least 1."""
+        step = self._rows_in_part(symbol, info_bytes)
+        part_bytes = step * self._row_bytes + self._bytes_around(symbol)
+        parts, rest = divmod(size - info_bytes, part_bytes)
+        return max(1, parts * step + max(0, rest - self._bytes_around(symbol)) // self._row_bytes)
+
+    def write(
+        self,
+        room: npt.NDArray[np.uint8],
+        symbol: str,
+        open_time_micros: MicrosColumn,
+        values: FloatTable,
+        *,
+        skip: int = 0,
+        row_offset: int = 0,
+        is_last: bool = True,
+        info_bytes: int = 0,
+    ) -> tuple[list[int], ColumnStatistics]:
+        """Writes consecutive rows as ProcessingResult messages without the server's fields and without `info`.
+
+        At least one message, in order of rows; none exceeds the largest size, server's fields and `info_bytes`
+        included, unless one row alone does.
+
+        Args:
+            room: at least `most_bytes`.
+            symbol: whose rows.
+            open_time_micros: of the rows.
+            values: one row of the table a column, C-contiguous.
+            skip: rows of the table before these.
+            row_offset: the number of the first of these rows in the symbol's whole result.
+            is_last: whether no rows of the symbol follow.
+            info_bytes: room to leave for an encoded info, which `add_info` puts behind the last message.
+
+        Returns:
+            The messages' sizes, and what was counted; rows are counted from the first of these.
+        """
+        rows = len(open_time_micros)
+        times = np.ascontiguousarray(open_time_micros, dtype="<i8").view(np.uint8)
+        table: npt.NDArray[np.float64] | npt.NDArray[np.float32] = values
+        dropped = 0
+        if self._width != values.itemsize:
+            with np.errstate(over="ignore"):  # a value beyond float32 becomes an infinity, as the client asked
+                table = values[:, skip : skip + rows].astype("<f4")
+            skip, dropped = 0, skip
+        counts = np.zeros(len(self.names), dtype=np.int64)
+        firsts = np.full(len(self.names), -1, dtype=np.int64)
+        last_missing = -1
+        step = self._rows_in_part(symbol, info_bytes)
+        sizes = []
+        at = 0
+        for first in range(0, max(rows, 1), step):
+            stop = min(first + step, rows)
+            lead = EncodedResult(symbol=symbol, row_offset=row_offset + first, last_part=is_last and stop == rows)
+            begin = at
+            at = _put(room, at, lead.SerializeToString())
+            if stop > first:
+                at = _put(room, at, _TIMES + _varint(8 * (stop - first)))
+                at = _put(room, at, times[8 * first : 8 * stop])
+            at, last = _splice(
+                room,
+                at,
+                self._prefixes(stop - first),
+                table=table,
+                rows=range(skip + first, skip + stop),
+                counts=counts,
+                firsts=firsts,
+            )
+            last_missing = max(last_missing, last)
+            sizes.append(at - begin)
+        firsts[firsts >= 0] -= skip
+        return sizes, ColumnStatistics(counts, firsts, last_missing + dropped if last_missing >= 0 else -1)
+
+    def add_info(self, room: npt.NDArray[np.uint8], sizes: list[int], info: bytes) -> None:
+        """Puts the encoded info behind the last message."""
+        at = sum(sizes)
+        sizes[-1] += _put(room, at, _INFO + _varint(len(info)) + info) - at
+
+    @property
+    def _row_bytes(self) -> int:
+        """Of one row: its open time and its values."""
+        return 8 + self._width * len(self.names)
+
+    def _bytes_around(self, symbol: str) -> int:
+        """Room for all of a message but its rows and the info."""
+        return _HEADER_BYTES + 4 * len(symbol) + self._name_bytes + _FIELD_BYTES * len(self.names)
+
+    def _rows_in_part(self, symbol: str, info_bytes: int) -> int:
+        """How many rows go in one message, at least 1."""
+        around = self._bytes_around(symbol) + info_bytes
+        return max(1, (self._max_message_bytes - around) // self._row_bytes)
+
+    def _prefixes(self, rows: int) -> _Prefixes:
+        """What stands before each column's values in a part of so many rows, and where each ends; kept."""
+        known = self._known_prefixes.get(rows)
+        if known is None:
+            if len(self._known_prefixes) >= _KEPT_PREFIXES:
+                self._known_prefixes.clear()
+            known = self._known_prefixes[rows] = self._make_prefixes(rows)
+        return known
+
+    def _make_prefixes(self, rows: int) -> _Prefixes:
+        size = rows * self._width
+        around = self._values_tag + _varint(size) if rows else b""
+        prefixes = [_COLUMN + _varint(len(head) + len(around) + size) + head + around for head in self._heads]
+        ends = np.cumsum([len(prefix) for prefix in prefixes], dtype=np.int64)
+        return np.frombuffer(b"".join(prefixes), dtype=np.uint8), ends
+
+
+def encode_info(before: ResultInfo, columns: bytes, after: ResultInfo) -> bytes:
+    """An encoded ResultInfo: fields before `columns`, those, and fields after."""
+    return before.SerializeToString() + columns + after.SerializeToString()
+
+
+@lru_cache(maxsize=256)  # most symbols of a job lack the same rows for the same causes
+def column_infos(names: tuple[str, ...], missing: bytes, first_valid: bytes, causes: bytes | None) -> bytes:
+    """Encoded `ResultInfo.columns`.
+
+    Args:
+        names: of the columns.
+        missing: how many rows have no value, a 64-bit number a column.
+        first_valid: the first row that has one, likewise.
+        causes: of the rows without a value, how many have each of CAUSES, likewise; None where that is not told.
+    """
+    counts, firsts = np.frombuffer(missing, np.int64).tolist(), np.frombuffer(first_valid, np.int64).tolist()
+    reasons = None if causes is None else np.frombuffer(causes, np.int64).reshape(-1, len(CAUSES)).tolist()
+    encoded = bytearray()
+    for number, name in enumerate(names):
+        info = ColumnInfo(name=name, first_valid_row=firsts[number], nan_count=counts[number])
+        if reasons is not None and any(reasons[number]):
+            info.nan_reasons.CopyFrom(
+                NanReasons(**{cause.value: n for cause, n in zip(CAUSES, reasons[number], strict=True)})
+            )
+        content = info.SerializeToString()
+        encoded += _INFO_COLUMNS + _varint(len(content)) + content
+    return bytes(encoded)
+
+
+def joined_info(infos: Sequence[tuple[int, bytes]]) -> bytes:
+    """The info of a symbol whose rows were computed in ranges, as a field of its last message.
+
+    Args:
+        infos: of each range in order: the number of its first row, and its encoded ResultInfo.
+    """
+    whole = ResultInfo.FromString(infos[0][1])
+    for first_row, encoded in infos[1:]:
+        part = ResultInfo.FromString(encoded)
+        whole.candles_read += part.candles_read
+        whole.load_micros += part.load_micros
+        whole.compute_micros += part.compute_micros
+        for column, more in zip(whole.columns, part.columns, strict=True):
+            if column.first_valid_row < 0 <= more.first_valid_row:
+                column.first_valid_row = first_row + more.first_valid_row
+            column.nan_count += more.nan_count
+            for field in NanReasons.DESCRIPTOR.fields:
+                count = getattr(more.nan_reasons, field.name)
+                if count:
+                    setattr(column.nan_reasons, field.name, getattr(column.nan_reasons, field.name) + count)
+    content = whole.SerializeToString()
+    return _INFO + _varint(len(content)) + content
 
 
 def encode_failure(symbol: str, failure: CandelabraError) -> bytes:
@@ -101,15 +285,58 @@ def encode_header(*, job_id: str, sequence: int, symbols_total: int, symbols_don
     ).SerializeToString()
 
 
-def _row_ranges(rows: int, rows_in_part: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, max(rows, 1), rows_in_part):
-        yield first, min(first + rows_in_part, rows)
+def _put(room: npt.NDArray[np.uint8], at: int, content: bytes | npt.NDArray[np.uint8]) -> int:
+    """Writes bytes; returns where the next ones go."""
+    end = at + len(content)
+    room[at:end] = np.frombuffer(content, dtype=np.uint8) if isinstance(content, bytes) else content
+    return end
 
 
-def _describe(column: ResultColumn) -> ColumnInfo:
-    missing = np.isnan(column.values)
-    nan_count = int(np.count_nonzero(missing))
-    first_valid = -1 if nan_count == len(missing) else int(np.argmin(missing))
-    return ColumnInfo(
-        name=column.name, first_valid_row=first_valid, nan_count=nan_count, nan_reasons=column.nan_reasons
-    )
+def _splice(
+    room: npt.NDArray[np.uint8],
+    at: int,
+    prefixes: _Prefixes,
+    *,
+    table: npt.NDArray[np.float64] | npt.NDArray[np.float32],
+    rows: range,
+    counts: npt.NDArray[np.int64],
+    firsts: npt.NDArray[np.int64],
+) -> tuple[int, int]:
+    """Writes each column's prefix and its rows, and counts; gives where the next bytes go: see compiled/splicing.py."""
+    texts, ends = prefixes
+    first, stop = rows.start, rows.stop
+    machine = loaded_machine()
+    if machine is not None:
+        splice = machine.splice if table.itemsize == 8 else machine.splice_float32
+        last = splice(room, at, texts, ends, table.reshape(-1), table.shape[1], first, stop, counts, firsts)
+        return at + len(texts) + table.itemsize * len(table) * len(rows), int(last)
+    last = -1
+    for number, (begin, end) in enumerate(_prefix_bounds(ends)):
+        at = _put(room, at, texts[begin:end])
+        column = table[number, first:stop]
+        at = _put(room, at, column.view(np.uint8))
+        missing = np.isnan(column)
+        count = int(np.count_nonzero(missing))
+        counts[number] += count
+        if count:
+            last = max(last, first + int(np.flatnonzero(missing)[-1]))
+        if firsts[number] < 0 and count < len(rows):
+            firsts[number] = first + int(np.argmin(missing))
+    return at, last
+
+
+def _prefix_bounds(ends: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    begin = 0
+    for end in ends.tolist():
+        yield begin, end
+        begin = end
+
+
+def _varint(number: int) -> bytes:
+    """A number as protobuf encodes lengths and kinds."""
+    encoded = bytearray()
+    while number > 127:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

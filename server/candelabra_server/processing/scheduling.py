@@ -4,10 +4,14 @@
   job that is furthest behind goes next, so a job of one symbol does not wait behind one of 8,000. A new
   job starts level with the one that ran last, and so does one that goes on after a stall: what it could
   not use meanwhile is gone.
-- At most workers + 1 chunks are in flight: what was given to the pool cannot be taken back.
-- A chunk is one symbol at first, then grows towards TARGET_SECONDS of measured cost, and shrinks at the
-  end of the job so that its last symbols are shared out.
-- A job whose results are not fetched gets no more chunks: its client slows nobody else.
+- At most workers + 1 chunks are in flight: what was given to the pool cannot be taken back. While other
+  jobs wait, a job has no more than its part of them.
+- A chunk is one symbol at first, then grows towards TARGET_SECONDS of measured cost and CHUNK_BYTES of
+  results, and shrinks at the end of the job so that its last symbols are shared out.
+- A job whose results are not fetched gets no more chunks once they are `max_unfetched_bytes`: its client
+  slows nobody else.
+- A symbol with more rows than a chunk's results may have is done in ranges of rows, one after the other;
+  its job does nothing else meanwhile.
 - When a worker dies, every symbol it may have had becomes a suspect. Suspects run one at a time with
   nothing beside them, so the next death is certainly theirs; MAX_ATTEMPTS deaths convict.
 
@@ -20,16 +24,28 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["MAX_ATTEMPTS", "TARGET_SECONDS", "Chunk", "JobQueue", "Scheduler"]
+__all__ = ["CHUNK_BYTES", "MAX_ATTEMPTS", "MAX_UNFETCHED_BYTES", "TARGET_SECONDS", "Chunk", "JobQueue", "Scheduler"]
 
 TARGET_SECONDS = 0.010
 """Worker time that a chunk should take: long against the cost of dispatching, short against a wait."""
+CHUNK_BYTES = 4 * 1024 * 1024
+"""Results that a chunk should have at most: the server copies them at once."""
+MAX_UNFETCHED_BYTES = 8 * 1024 * 1024
+"""Results of a job that wait for its client before it gets no more chunks; what is in flight then is added."""
 MAX_ATTEMPTS = 3
 """A symbol whose worker died this many times is given up."""
 
 _MOST_SYMBOLS_IN_CHUNK = 256
 _NEW_COST_SHARE = 0.2
+
+
+class _Piece(NamedTuple):
+    """A symbol, or its rows from one on."""
+
+    symbol: str
+    first_row: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -41,11 +57,19 @@ class JobQueue:
     virtual_seconds: float = 0.0
     symbol_seconds: float | None = None
     """Smoothed cost of one symbol; None before the first was measured."""
+    symbol_bytes: float = 0.0
+    """Smoothed size of one symbol's results."""
     last_chunk_symbols: int = 0
     in_flight: int = 0
-    unfetched: int = 0
-    """Chunks that are done and wait for the job's client."""
-    suspects: deque[str] = field(default_factory=deque)
+    unfetched_bytes: int = 0
+    """Results that are done and wait for the job's client."""
+    is_stalled: bool = False
+    """Whether it was passed over because of them since it last ran."""
+    ranged: _Piece | None = None
+    """What is next of a symbol that is done in ranges of rows; symbols wait until there is none."""
+    is_range_in_flight: bool = False
+    """Whether those rows are being done, or wait as a suspect."""
+    suspects: deque[_Piece] = field(default_factory=deque)
     attempts: dict[str, int] = field(default_factory=dict)
     """Failed attempts so far, of the symbols that had any."""
 
@@ -55,12 +79,14 @@ class Chunk:
     """Some symbols of one job, given to one worker.
 
     Attributes:
+        first_row: of the only symbol, where it is done in ranges of rows.
         charged_seconds: the estimate that the job's virtual time was charged with.
         is_suspect: a worker died with this symbol before: nothing else may run beside it.
     """
 
     job: JobQueue
     symbols: tuple[str, ...]
+    first_row: int
     charged_seconds: float
     is_suspect: bool
 
@@ -68,8 +94,9 @@ class Chunk:
 class Scheduler:
     """Decides which symbols of which job run next."""
 
-    def __init__(self, *, workers: int) -> None:
+    def __init__(self, *, workers: int, max_unfetched_bytes: int = MAX_UNFETCHED_BYTES) -> None:
         self._workers = workers
+        self._max_unfetched_bytes = max_unfetched_bytes
         self._jobs: list[JobQueue] = []
         self._in_flight = 0
         self._is_suspect_running = False
@@ -103,38 +130,67 @@ class Scheduler:
         """The chunk to run now, or None while the window is full or nothing can run."""
         if self._is_suspect_running:
             return None
-        suspicious = [job for job in self._jobs if job.suspects and job.unfetched < self.window]
+        suspicious = [job for job in self._jobs if job.suspects and not self._stalls(job)]
         if suspicious:
             return self._take_suspect(suspicious) if self._in_flight == 0 else None
         if self._in_flight >= self.window:
             return None
-        ready = [job for job in self._jobs if job.symbols and job.in_flight + job.unfetched < self.window]
+        ready = [job for job in self._jobs if self._has_work(job) and not self._stalls(job)]
         if not ready:
             return None
-        job = min(ready, key=lambda candidate: (candidate.virtual_seconds, candidate.in_flight))
+        part = math.ceil(self.window / len(ready))
+        job = min(
+            (job for job in ready if job.in_flight < part), key=lambda found: (found.virtual_seconds, found.in_flight)
+        )
+        if job.ranged is not None:
+            job.is_range_in_flight = True
+            return self._started(job, (job.ranged.symbol,), job.ranged.first_row)
         count = self._chunk_size(job)
         return self._started(job, tuple(job.symbols.popleft() for _ in range(count)))
 
-    def finished(self, chunk: Chunk, seconds: float) -> None:
-        """The chunk came back after `seconds` of worker time; its results wait for `fetched`."""
+    def finished(self, chunk: Chunk, seconds: float, *, done: int | None = None, result_bytes: int = 0) -> None:
+        """The chunk came back after `seconds` of worker time.
+
+        Args:
+            chunk: what came back.
+            seconds: processor time.
+            done: how many of its symbols were done, None for all; the others go back to the front of the queue.
+            result_bytes: of what was done.
+        """
         job = chunk.job
         self._ended(chunk)
-        job.unfetched += 1
         job.virtual_seconds += (seconds - chunk.charged_seconds) / job.weight
-        measured = seconds / len(chunk.symbols)
-        known = job.symbol_seconds
-        job.symbol_seconds = measured if known is None else known + _NEW_COST_SHARE * (measured - known)
+        count = len(chunk.symbols) if done is None else done
+        if job in self._jobs:
+            job.symbols.extendleft(reversed(chunk.symbols[count:]))
+        if count:
+            measured, known = seconds / count, job.symbol_seconds
+            job.symbol_seconds = measured if known is None else known + _NEW_COST_SHARE * (measured - known)
+            size = result_bytes / count
+            job.symbol_bytes = size if known is None else job.symbol_bytes + _NEW_COST_SHARE * (size - job.symbol_bytes)
 
-    def fetched(self, job: JobQueue) -> None:
-        """The job's client has taken one chunk's results."""
-        if job.in_flight + job.unfetched >= self.window:
+    def set_range(self, job: JobQueue, piece: tuple[str, int] | None) -> None:
+        """The symbol that the job does before anything else, and the row to go on from; None when there is none.
+
+        Saying the same again, while those rows are being done, changes nothing.
+        """
+        job.ranged = None if piece is None else _Piece(*piece)
+
+    def handed_over(self, job: JobQueue, result_bytes: int) -> None:
+        """Results of this size wait for the job's client, until `fetched`."""
+        job.unfetched_bytes += result_bytes
+
+    def fetched(self, job: JobQueue, result_bytes: int) -> None:
+        """The job's client has taken results of this size."""
+        job.unfetched_bytes -= result_bytes
+        if job.is_stalled and job.unfetched_bytes < self._max_unfetched_bytes:
+            job.is_stalled = False
             job.virtual_seconds = max(job.virtual_seconds, self._now)
-        job.unfetched -= 1
 
     def lost(self, chunk: Chunk) -> list[str]:
         """The chunk's worker may have died of it: requeues its symbols as suspects.
 
-        Returns the symbols that are given up; their failure then waits for `fetched` like a result.
+        Returns the symbols that are given up.
         """
         job = chunk.job
         self._ended(chunk)
@@ -146,8 +202,8 @@ class Scheduler:
             if job.attempts[symbol] >= MAX_ATTEMPTS:
                 convicted.append(symbol)
             else:
-                job.suspects.append(symbol)
-        job.unfetched += bool(convicted)
+                job.suspects.append(_Piece(symbol, chunk.first_row))
+                job.is_range_in_flight = bool(chunk.first_row)  # as a suspect it runs, and only so
         return convicted
 
     def returned(self, chunk: Chunk) -> None:
@@ -155,16 +211,37 @@ class Scheduler:
         job = chunk.job
         self._ended(chunk)
         job.virtual_seconds -= chunk.charged_seconds / job.weight
-        if job in self._jobs:
-            queue = job.suspects if chunk.is_suspect else job.symbols
-            queue.extendleft(reversed(chunk.symbols))
+        if job not in self._jobs:
+            return
+        if chunk.is_suspect:
+            job.suspects.appendleft(_Piece(chunk.symbols[0], chunk.first_row))
+            job.is_range_in_flight = bool(chunk.first_row)
+        elif not chunk.first_row:
+            job.symbols.extendleft(reversed(chunk.symbols))
+
+    @staticmethod
+    def _has_work(job: JobQueue) -> bool:
+        if job.ranged is not None:
+            return not job.is_range_in_flight
+        return bool(job.symbols)
+
+    def _stalls(self, job: JobQueue) -> bool:
+        """Whether too many of its results wait for its client."""
+        if job.unfetched_bytes < self._max_unfetched_bytes:
+            return False
+        job.is_stalled = True
+        return True
 
     def _take_suspect(self, suspicious: Sequence[JobQueue]) -> Chunk:
         job = min(suspicious, key=lambda candidate: candidate.virtual_seconds)
         self._is_suspect_running = True
-        return self._started(job, (job.suspects.popleft(),), is_suspect=True)
+        piece = job.suspects.popleft()
+        job.is_range_in_flight = job.is_range_in_flight or bool(piece.first_row)
+        return self._started(job, (piece.symbol,), piece.first_row, is_suspect=True)
 
-    def _started(self, job: JobQueue, symbols: tuple[str, ...], *, is_suspect: bool = False) -> Chunk:
+    def _started(
+        self, job: JobQueue, symbols: tuple[str, ...], first_row: int = 0, *, is_suspect: bool = False
+    ) -> Chunk:
         # Charged in advance, so that one job does not take the whole window before its first cost is known.
         charged = (job.symbol_seconds or TARGET_SECONDS) * len(symbols)
         self._now = max(self._now, job.virtual_seconds)
@@ -172,17 +249,20 @@ class Scheduler:
         job.last_chunk_symbols = len(symbols)
         job.in_flight += 1
         self._in_flight += 1
-        return Chunk(job, symbols, charged, is_suspect)
+        return Chunk(job, symbols, first_row, charged, is_suspect)
 
     def _ended(self, chunk: Chunk) -> None:
         chunk.job.in_flight -= 1
         self._in_flight -= 1
         if chunk.is_suspect:
             self._is_suspect_running = False
+        if chunk.first_row:
+            chunk.job.is_range_in_flight = False
 
     def _chunk_size(self, job: JobQueue) -> int:
         if job.symbol_seconds is None:
             return 1
         wanted = int(TARGET_SECONDS / max(job.symbol_seconds, 1e-6))
+        fitting = int(CHUNK_BYTES / max(job.symbol_bytes, 1.0))
         tail = math.ceil(len(job.symbols) / (2 * self._workers))
-        return max(1, min(wanted, 2 * job.last_chunk_symbols, tail, _MOST_SYMBOLS_IN_CHUNK))
+        return max(1, min(wanted, fitting, 2 * job.last_chunk_symbols, tail, _MOST_SYMBOLS_IN_CHUNK))

@@ -18,59 +18,32 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import connection
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
-from candelabra.v1 import ColumnKind, NanReasons, Precision, ProcessingResult, ResultInfo
-from candelabra.worker.v1 import ChunkTask, SymbolTask
+from candelabra.v1 import ProcessingResult
+from candelabra.worker.v1 import ChunkTask, ScreenedChunk, SymbolTask
 from candelabra_server.candles.factory import create_candle_repository
-from candelabra_server.candles.repository import ICandleRepository
-from candelabra_server.domain.candles import PRICE_FIELDS, Candles
-from candelabra_server.domain.date_range import DateRange
-from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, WorkerStartError
-from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.compiled.loading import load_machine
 from candelabra_server.formulas.factory import create_formula_service
-from candelabra_server.formulas.service import ColumnKind as OutputKind
-from candelabra_server.formulas.service import CompiledFormula, FormulaService, MissingCause
-from candelabra_server.processing.job_formula import compile_task
-from candelabra_server.processing.result_encoding import (
-    DEFAULT_MESSAGE_BYTES,
-    UNLIMITED_MESSAGE_BYTES,
-    ResultColumn,
-    encode_failure,
-    encode_rows,
-)
+from candelabra_server.processing.result_encoding import UNLIMITED_MESSAGE_BYTES, encode_failure
+from candelabra_server.processing.result_transport import ChunkReply, Outcome, PacketReader, PacketWriter, SlotMapping
+from candelabra_server.processing.screen_worker import fail_symbols
+from candelabra_server.processing.symbol_work import Environment, SymbolWork, WorkBuffers
 from candelabra_server.processing.worker_logging import CarriedRecord, RecordCollector
 
-__all__ = ["ChunkReply", "WorkerReport"]
+__all__ = ["WorkerReport"]
 
 logger = logging.getLogger(__name__)
 
 _IMPORTED_IN = os.getpid()
 """Process that imported this module: the forkserver's when the preload worked, else the worker's own."""
 
-_KINDS = {
-    OutputKind.NUMBER: ColumnKind.COLUMN_KIND_NUMBER,
-    OutputKind.SIGNAL: ColumnKind.COLUMN_KIND_SIGNAL,
-}
-_MOST_WARNINGS = 20
 _T = TypeVar("_T")
-
-
-class ChunkReply(NamedTuple):
-    """What comes back for a chunk: for each symbol, in order, its finished messages."""
-
-    messages: tuple[list[bytes], ...]
-    seconds: float
-    """Processor time spent on the chunk."""
-    logs: tuple[CarriedRecord, ...]
 
 
 class WorkerReport(NamedTuple):
@@ -84,18 +57,13 @@ class WorkerReport(NamedTuple):
     logs: tuple[CarriedRecord, ...]
 
 
-class _Environment(NamedTuple):
-    candle_repo: ICandleRepository
-    formula_service: FormulaService
-
-
 @dataclass
 class _Process:
     """This worker process's own state, the only mutable state of the module."""
 
-    environments: dict[tuple[str, str], _Environment] = field(default_factory=dict)
-    values: Buffers = field(default_factory=Buffers)
-    traced: Buffers = field(default_factory=Buffers)
+    environments: dict[tuple[str, str], Environment] = field(default_factory=dict)
+    buffers: WorkBuffers = field(default_factory=WorkBuffers)
+    slots: SlotMapping = field(default_factory=SlotMapping)
     collector: RecordCollector = field(default_factory=RecordCollector)
 
 
@@ -131,13 +99,12 @@ def _worker_ping(candle_repo_config: str, formula_service_config: str) -> Worker
 
 
 def _worker_process_chunk(task_bytes: bytes) -> ChunkReply:
-    """Processes the symbols of an encoded ChunkTask one after the other."""
+    """Processes the symbols of an encoded ChunkTask one after the other, as many as its slot has room for."""
     started = time.process_time()
     chunk = ChunkTask.FromString(task_bytes)
-    messages = _process_symbols(
-        chunk.symbols, chunk.task, chunk.candle_repo_config, chunk.formula_service_config, chunk.snapshot_id
-    )
-    return ChunkReply(messages, time.process_time() - started, _process.collector.take())
+    packet = _packet(chunk)
+    _process_symbols(chunk, packet)
+    return packet.finish(time.process_time() - started, _process.collector.take())
 
 
 def _worker_process_symbol(
@@ -150,27 +117,71 @@ def _worker_process_symbol(
     """
     task = SymbolTask(**args)
     task.max_message_bytes = UNLIMITED_MESSAGE_BYTES
-    configs = json.dumps(dict(candle_repo_config)), json.dumps(dict(formula_service_config))
-    ((message,),) = _process_symbols([task.symbol], task, *configs, snapshot_id="")
-    return ProcessingResult.FromString(message)
+    packet = PacketWriter()
+    _process_symbols(
+        ChunkTask(
+            task=task,
+            symbols=[task.symbol],
+            candle_repo_config=json.dumps(dict(candle_repo_config)),
+            formula_service_config=json.dumps(dict(formula_service_config)),
+        ),
+        packet,
+    )
+    ((_, (message,)),) = PacketReader(packet.finish(0.0, ()), None)
+    return ProcessingResult.FromString(bytes(message))
 
 
-def _process_symbols(
-    symbols: Sequence[str], task: SymbolTask, candle_repo_config: str, formula_service_config: str, snapshot_id: str
-) -> tuple[list[bytes], ...]:
-    """The core of both entry points: one list of messages a symbol, in order."""
+def _packet(chunk: ChunkTask) -> PacketWriter:
+    """Where the chunk's results go: its slot, or memory of its own where that cannot be reached."""
+    if not chunk.HasField("slot"):
+        return PacketWriter()
+    return PacketWriter(_process.slots.memory(chunk.slot.path), chunk.slot)
 
-    def prepare() -> _SymbolWork:
-        return _SymbolWork.prepare(task, _environment(candle_repo_config, formula_service_config), snapshot_id)
+
+def _process_symbols(chunk: ChunkTask, packet: PacketWriter) -> None:
+    """The core of both entry points: an outcome a symbol, in order, until the packet is full or nobody wants it."""
+
+    def prepare() -> SymbolWork:
+        load_machine()  # done already by the forkserver, unless the kernels were compiled since
+        environment = _environment(chunk.candle_repo_config, chunk.formula_service_config)
+        return SymbolWork.prepare(chunk.task, environment, chunk.snapshot_id, _process.buffers)
 
     work = _guarded(prepare, "its job")
-    if isinstance(work, CandelabraError):
-        return tuple([_failure_message(symbol, work)] for symbol in symbols)
-    replies = []
-    for symbol in symbols:
-        messages = _guarded(partial(work.run, symbol), symbol)
-        replies.append([_failure_message(symbol, messages)] if isinstance(messages, CandelabraError) else messages)
-    return tuple(replies)
+    if chunk.HasField("screen"):
+        _screen(chunk, work, packet)
+        return
+    for symbol in chunk.symbols:
+        if packet.is_unwanted:
+            return
+        done: bool | CandelabraError
+        if isinstance(work, CandelabraError):
+            done = work
+        else:
+            done = _guarded(partial(work.run, symbol, packet, chunk.first_row), symbol)
+        if isinstance(done, CandelabraError):
+            done = packet.add_message(_failure_message(symbol, done))
+        if not done:
+            return
+
+
+def _screen(chunk: ChunkTask, work: SymbolWork | CandelabraError, packet: PacketWriter) -> None:
+    """All symbols in one message, which the first outcome has."""
+    symbols = chunk.symbols
+
+    def screened() -> ScreenedChunk:
+        if isinstance(work, CandelabraError):
+            return fail_symbols(symbols, work)
+        filter_column = chunk.screen.filter_column if chunk.screen.HasField("filter_column") else None
+        return work.screen(symbols, filter_column)
+
+    answer = _guarded(screened, "a screen")
+    if isinstance(answer, CandelabraError):
+        answer = fail_symbols(symbols, answer)
+    if not packet.add_message(answer.SerializeToString()):
+        logger.error("the answer of %d symbols is larger than a slot", len(symbols))
+        packet.add_message(fail_symbols(symbols, _internal_failure()).SerializeToString())
+    for _ in symbols[1:]:
+        packet.add(Outcome(()))
 
 
 def _failure_message(symbol: str, failure: CandelabraError) -> bytes:
@@ -197,7 +208,7 @@ def _guarded(work: Callable[[], _T], subject: str) -> _T | CandelabraError:
         return _internal_failure()
 
 
-def _environment(candle_repo_config: str, formula_service_config: str) -> _Environment:
+def _environment(candle_repo_config: str, formula_service_config: str) -> Environment:
     """The repository and formula service of these configurations, built once in this process.
 
     Raises:
@@ -207,7 +218,7 @@ def _environment(candle_repo_config: str, formula_service_config: str) -> _Envir
     environment = _process.environments.get(key)
     if environment is None:
         repo_config, service_config = json.loads(candle_repo_config), json.loads(formula_service_config)
-        environment = _Environment(
+        environment = Environment(
             _build("candle repository", create_candle_repository, repo_config),
             _build("formula service", create_formula_service, service_config),
         )
@@ -238,128 +249,3 @@ def _describe(what: str, config: Mapping[str, Any]) -> str:
 
 def _is_preloaded() -> bool:
     return os.getpid() != _IMPORTED_IN
-
-
-@dataclass(frozen=True, slots=True)
-class _SymbolWork:
-    """What is the same for every symbol of a job, and how one symbol is done with it."""
-
-    environment: _Environment
-    task: SymbolTask
-    timeframe: str
-    date_range: DateRange
-    formula: CompiledFormula | None
-    snapshot_id: str
-
-    @classmethod
-    def prepare(cls, task: SymbolTask, environment: _Environment, snapshot_id: str) -> _SymbolWork:
-        try:
-            timeframe = Timeframe.parse(task.timeframe).text
-            date_range = DateRange.parse(task.date_range_start, task.date_range_end)
-        except ValueError as error:
-            raise SymbolFailure(str(error), reason=Reason.INVALID_REQUEST) from error
-        formula = compile_task(task, timeframe, environment.formula_service)
-        load_machine()  # done already by the forkserver, unless the kernels were compiled since
-        return cls(environment, task, timeframe, date_range, formula, snapshot_id)
-
-    def run(self, symbol: str) -> list[bytes]:
-        """Loads, evaluates and encodes one symbol.
-
-        Raises:
-            CandelabraError: the symbol has no result.
-        """
-        checkpoint = _time_limit(self.task.symbol_time_limit_millis)
-        started = time.perf_counter_ns()
-        warm_up_candles = self.formula.warm_up_candles if self.formula else 0
-        candles = self.environment.candle_repo.load(
-            symbol, self.timeframe, self.date_range, warm_up_candles=warm_up_candles, snapshot_id=self.snapshot_id
-        )
-        if self.task.last_n:
-            candles = candles.last(self.task.last_n, warm_up_candles=warm_up_candles)
-        others = self._load_others(candles)
-        checkpoint()
-        loaded = time.perf_counter_ns()
-        columns = self._evaluate(candles, others, checkpoint)
-        evaluated = time.perf_counter_ns()
-        info = ResultInfo(
-            candles_read=len(candles),
-            warm_up_candles_used=candles.warm_up,
-            load_micros=(loaded - started) // 1_000,
-            compute_micros=(evaluated - loaded) // 1_000,
-            snapshot_id=self.snapshot_id,
-            warnings=_few(self.formula.warnings) if self.formula else (),
-        )
-        return encode_rows(
-            symbol,
-            candles.open_time_micros[candles.warm_up :],
-            columns,
-            info,
-            float32=self.task.precision == Precision.PRECISION_FLOAT32,
-            max_message_bytes=self.task.max_message_bytes or DEFAULT_MESSAGE_BYTES,
-        )
-
-    def _load_others(self, candles: Candles) -> dict[str, Candles]:
-        """Candles of the other symbols that the formula reads, over the time of these."""
-        if self.formula is None or not self.formula.other_symbols:
-            return {}
-        first, last = (int(candles.open_time_micros[row]) for row in (0, -1))
-        return {
-            symbol: self._load_other(symbol, warm_up, first, last)
-            for symbol, warm_up in self.formula.other_symbols.items()
-        }
-
-    def _load_other(self, symbol: str, warm_up: int, first: int, last: int) -> Candles:
-        """What is stored of another symbol up to a time; where that is nothing, candles without rows."""
-        for date_range in (DateRange(first, last), DateRange(end_micros=last)):  # what closed before still counts
-            try:
-                return self.environment.candle_repo.load(
-                    symbol, self.timeframe, date_range, warm_up_candles=warm_up, snapshot_id=self.snapshot_id
-                )
-            except SymbolFailure as failure:
-                if failure.reason != Reason.NO_CANDLES:
-                    raise
-        names = self.formula.fields_of(symbol) if self.formula else ()
-        return Candles(symbol, np.empty(0, dtype=np.int64), {name: np.empty(0) for name in names})
-
-    def _evaluate(
-        self, candles: Candles, others: Mapping[str, Candles], checkpoint: Callable[[], None]
-    ) -> list[ResultColumn]:
-        """Every output over the rows of the range; the candles' own fields when there is no formula."""
-        rows = slice(candles.warm_up, None)
-        if self.formula is None:
-            further = sorted(set(candles.fields) - set(PRICE_FIELDS))
-            names = [name for name in (*PRICE_FIELDS, *further) if name in candles.fields]
-            return [ResultColumn(name, ColumnKind.COLUMN_KIND_NUMBER, candles.fields[name][rows]) for name in names]
-        values = self.formula.evaluate(candles, others=others, checkpoint=checkpoint, buffers=_process.values)
-        missing = self.formula.missing_counts(
-            values, candles, others=others, checkpoint=checkpoint, buffers=_process.traced
-        )
-        return [
-            ResultColumn(column.name, _KINDS[column.kind], array[rows], _nan_reasons(counts))
-            for column, array, counts in zip(self.formula.columns, values, missing, strict=True)
-        ]
-
-
-def _nan_reasons(counts: Mapping[MissingCause, int]) -> NanReasons | None:
-    return NanReasons(**{cause.value: count for cause, count in counts.items()}) if counts else None
-
-
-def _few(warnings: Sequence[str]) -> list[str]:
-    """The first warnings, and how many more there are: they come with every symbol."""
-    more = len(warnings) - _MOST_WARNINGS
-    return [*warnings[:_MOST_WARNINGS], *([f"and {more} more warnings"] if more > 0 else [])]
-
-
-def _time_limit(limit_millis: int) -> Callable[[], None]:
-    """A check that raises once the time is over; does nothing for 0."""
-    deadline = time.monotonic() + limit_millis / 1_000
-
-    def checkpoint() -> None:
-        if limit_millis and time.monotonic() > deadline:
-            raise SymbolFailure(
-                f"not finished within {limit_millis} ms, the limit that the job sets for a symbol",
-                reason=Reason.SYMBOL_TIME_LIMIT,
-                metadata={"limit_millis": str(limit_millis)},
-            )
-
-    return checkpoint

@@ -6,9 +6,9 @@ from contextlib import aclosing
 
 from candelabra.worker.v1 import ChunkTask
 from candelabra_server.processing import dispatcher
-from candelabra_server.processing.dispatcher import Dispatcher
+from candelabra_server.processing.dispatcher import Dispatcher, Submitted
 from candelabra_server.processing.job_plan import JobPlan
-from candelabra_server.processing.worker_functions import ChunkReply
+from candelabra_server.processing.result_transport import PacketWriter
 
 
 class PretendedPool:
@@ -21,8 +21,11 @@ class PretendedPool:
     def submit(self, task):
         future = Future()
         symbols = ChunkTask.FromString(task).symbols
-        future.set_result(ChunkReply(tuple([symbol.encode()] for symbol in symbols), 0.0, ()))
-        return future
+        packet = PacketWriter()
+        for symbol in symbols:
+            packet.add_message(symbol.encode())
+        future.set_result(packet.finish(0.0, ()))
+        return Submitted(future, None)
 
     def has_silently_died(self):
         return self.is_dead
@@ -35,6 +38,13 @@ class PretendedPool:
         self.is_dead = False
 
 
+class Bodies:
+    """Passes on what workers wrote."""
+
+    def collect(self, done, seconds):
+        return [bytes(message) for item in done for message in item.messages]
+
+
 def plan(*symbols):
     return JobPlan(job_id="job", symbols=symbols, weight=1.0, snapshot=None, shared_bytes=b"")
 
@@ -45,11 +55,11 @@ def test_a_job_that_ends_while_its_pool_is_broken_up_leaves_a_pool_for_the_next_
     async def body():
         pool = PretendedPool()
         jobs = Dispatcher(pool, workers=1)
-        async with aclosing(jobs.deliver(plan("A", "B"))) as deliveries:
+        async with aclosing(jobs.deliver(plan("A", "B"), Bodies())) as deliveries:
             await anext(deliveries)
             pool.is_dead = True
             await pool.is_breaking_up.wait()
-        async with aclosing(jobs.deliver(plan("C"))) as deliveries:
-            return [bytes(delivery.messages[0]) async for delivery in deliveries]
+        async with aclosing(jobs.deliver(plan("C"), Bodies())) as deliveries:
+            return [message async for messages in deliveries for message in messages]
 
     assert asyncio.run(asyncio.wait_for(body(), 30)) == [b"C"]

@@ -15,6 +15,7 @@ from candelabra_server.formulas.store import FormulaStore
 from candelabra_server.processing.job_formula import from_message, to_message
 from candelabra_server.processing.job_plan import prepare_symbol_args
 from candelabra_server.processing.processing_engine import ProcessingEngine
+from candelabra_server.processing.result_transport import PacketReader
 from candelabra_server.processing.worker_functions import _worker_process_chunk, _worker_process_symbol
 from support.jobs import job
 from support.memory_repository import MemoryRepository, candles_of
@@ -73,7 +74,7 @@ def test_workers_use_the_version_that_the_job_was_planned_with(store):
     )
     task.formula_service_config = '{"type": "builtin"}'
     reply = _worker_process_chunk(task.SerializeToString())
-    result = ProcessingResult.FromString(reply.messages[0][0])
+    result = ProcessingResult.FromString(bytes(next(iter(PacketReader(reply, None)))[1][0]))
     (expected,) = run(job("A", "sma(close, 3)"), "A", service=FormulaService())
     np.testing.assert_array_equal(values_of(result), values_of(expected))
 

@@ -1,23 +1,66 @@
-"""Encoded results are ProcessingResult messages, byte for byte, in parts that fit."""
+"""Encoded results are ProcessingResult messages, byte for byte, in parts that fit, by whichever kernels."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from candelabra.v1 import Column, ColumnInfo, ColumnKind, ProcessingResult, ResultInfo
+from candelabra.v1 import Column, ColumnInfo, ColumnKind, NanReasons, ProcessingResult, ResultInfo
 from candelabra_server.errors import Reason, SymbolFailure
+from candelabra_server.formulas.compiled import loading
+from candelabra_server.formulas.service import CAUSES
 from candelabra_server.processing.result_encoding import (
-    ResultColumn,
+    DEFAULT_MESSAGE_BYTES,
+    ResultLayout,
+    column_infos,
     encode_failure,
     encode_header,
-    encode_rows,
+    encode_info,
+    joined_info,
 )
 
 NUMBER, SIGNAL = ColumnKind.COLUMN_KIND_NUMBER, ColumnKind.COLUMN_KIND_SIGNAL
 VALUES = st.floats(allow_nan=True, allow_infinity=True, width=64)
+
+
+class ResultColumn(NamedTuple):
+    name: str
+    kind: ColumnKind
+    values: np.ndarray
+
+
+@pytest.fixture(params=["compiled", "numpy"], autouse=True)
+def kernels(request, monkeypatch):
+    """The kernels of the cache, which `make test` fills; and what is done where there is none."""
+    if request.param == "numpy":
+        monkeypatch.setattr(loading._Loaded, "machine", None)
+    else:
+        assert loading.load_machine()
+
+
+def encode_rows(
+    symbol, times, columns, info, *, float32=False, max_message_bytes=DEFAULT_MESSAGE_BYTES, skip=0, row_offset=0
+):
+    """A symbol's messages, as a worker makes them."""
+    layout = ResultLayout(
+        [column.name for column in columns],
+        [column.kind for column in columns],
+        float32=float32,
+        max_message_bytes=max_message_bytes,
+    )
+    table = np.array([column.values for column in columns], dtype=float).reshape(len(columns), -1)
+    info_bytes = layout.info_bytes(info.warnings)
+    most = layout.most_bytes(symbol, len(times), info_bytes)
+    assert layout.rows_that_fit(symbol, most, info_bytes) >= len(times)
+    room = np.empty(most, dtype=np.uint8)
+    sizes, found = layout.write(room, symbol, times, table, skip=skip, row_offset=row_offset, info_bytes=info_bytes)
+    infos = column_infos(layout.names, found.missing.tobytes(), found.first_valid.tobytes(), None)
+    layout.add_info(room, sizes, encode_info(info, infos, ResultInfo()))
+    ends = np.cumsum(sizes)
+    return [bytes(room[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
 
 def plain(symbol, times, columns, info, *, float32):
@@ -33,7 +76,12 @@ def plain(symbol, times, columns, info, *, float32):
     return message.SerializeToString()
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the same kernels for every example
+)
 @given(
     rows=st.lists(st.tuples(VALUES, VALUES), max_size=40),
     symbol=st.text(max_size=10),
@@ -96,6 +144,43 @@ def test_each_column_is_described():
     (body,) = encode_rows("A", np.arange(3), columns, ResultInfo())
     described = [(c.name, c.first_valid_row, c.nan_count) for c in ProcessingResult.FromString(body).info.columns]
     assert described == [("late", 2, 2), ("never", -1, 3), ("always", 0, 0)]
+
+
+def test_rows_before_the_range_are_left_out_and_rows_count_from_its_first():
+    values = np.array([1.0, np.nan, np.nan, 4.0, 5.0])
+    times = np.arange(3)
+    (skipping,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values)], ResultInfo(), skip=2)
+    (alone,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values[2:].copy())], ResultInfo())
+    assert skipping == alone
+    described = ProcessingResult.FromString(skipping).info.columns[0]
+    assert (described.first_valid_row, described.nan_count) == (1, 1)
+
+
+def test_float32_counts_as_float64_does():
+    values = np.array([np.nan, np.nan, 1e300, np.nan])
+    times = np.arange(3)
+    (body,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values)], ResultInfo(), float32=True, skip=1)
+    described = ProcessingResult.FromString(body).info.columns[0]
+    assert (described.first_valid_row, described.nan_count) == (1, 2)
+
+
+def test_the_info_of_ranges_is_that_of_the_whole():
+    infos = []
+    for first_row, firsts, missing in ((0, [-1, 2], [5, 2]), (5, [3, 0], [3, 1]), (10, [0, -1], [0, 5])):
+        causes = np.zeros((2, len(CAUSES)), dtype=np.int64)
+        causes[:, 0] = missing
+        columns = column_infos(
+            ("a", "b"),
+            np.array(missing, dtype=np.int64).tobytes(),
+            np.array(firsts, dtype=np.int64).tobytes(),
+            causes.tobytes(),
+        )
+        info = encode_info(ResultInfo(candles_read=10), columns, ResultInfo(snapshot_id="s", compute_micros=1))
+        infos.append((first_row, info))
+    whole = ProcessingResult.FromString(joined_info(infos)).info
+    assert (whole.candles_read, whole.compute_micros, whole.snapshot_id) == (30, 3, "s")
+    assert [(c.name, c.first_valid_row, c.nan_count) for c in whole.columns] == [("a", 8, 8), ("b", 2, 8)]
+    assert [c.nan_reasons for c in whole.columns] == [NanReasons(warm_up=8), NanReasons(warm_up=8)]
 
 
 def test_a_failure_is_one_last_part_without_rows():

@@ -5,7 +5,13 @@ from collections import Counter
 
 import pytest
 
-from candelabra_server.processing.scheduling import MAX_ATTEMPTS, TARGET_SECONDS, Scheduler
+from candelabra_server.processing.scheduling import (
+    CHUNK_BYTES,
+    MAX_ATTEMPTS,
+    MAX_UNFETCHED_BYTES,
+    TARGET_SECONDS,
+    Scheduler,
+)
 
 
 def names(count, prefix="S"):
@@ -17,6 +23,12 @@ def take_all(scheduler):
     while (chunk := scheduler.take()) is not None:
         chunks.append(chunk)
     return chunks
+
+
+def finish(scheduler, chunk, seconds, result_bytes=100):
+    """The chunk is done, and its results wait for the client."""
+    scheduler.finished(chunk, seconds, result_bytes=result_bytes)
+    scheduler.handed_over(chunk.job, result_bytes)
 
 
 def test_the_first_chunk_of_a_job_is_one_symbol():
@@ -39,8 +51,8 @@ def test_chunks_grow_towards_the_target_and_shrink_at_the_end():
     sizes = []
     while (chunk := scheduler.take()) is not None:
         sizes.append(len(chunk.symbols))
-        scheduler.finished(chunk, len(chunk.symbols) * TARGET_SECONDS / 50)
-        scheduler.fetched(job)
+        finish(scheduler, chunk, len(chunk.symbols) * TARGET_SECONDS / 50)
+        scheduler.fetched(job, 100)
     assert sizes[:6] == [1, 2, 4, 8, 16, 32]
     assert max(sizes) == 50
     assert sizes[-1] == 1
@@ -52,12 +64,12 @@ def test_a_small_job_does_not_wait_behind_a_large_one():
     large = scheduler.add(names(8_000, "L"), weight=1)
     for _ in range(50):
         for chunk in take_all(scheduler):
-            scheduler.finished(chunk, 0.01)
-            scheduler.fetched(large)
+            finish(scheduler, chunk, 0.01)
+            scheduler.fetched(large, 100)
     running = take_all(scheduler)
     small = scheduler.add(["ONE"], weight=1)
-    scheduler.finished(running[0], 0.01)
-    scheduler.fetched(large)
+    finish(scheduler, running[0], 0.01)
+    scheduler.fetched(large, 100)
     assert scheduler.take().job is small
 
 
@@ -69,8 +81,8 @@ def test_cost_is_shared_by_weight():
         chunk = scheduler.take()
         seconds = 0.001 * len(chunk.symbols)
         spent[chunk.job is heavy] += seconds
-        scheduler.finished(chunk, seconds)
-        scheduler.fetched(chunk.job)
+        finish(scheduler, chunk, seconds)
+        scheduler.fetched(chunk.job, 100)
     assert spent[True] / spent[False] == pytest.approx(3, rel=0.1)
     assert light.symbols
 
@@ -80,8 +92,9 @@ def test_a_job_whose_results_are_not_fetched_gets_no_more_chunks():
     stalled = scheduler.add(names(100), weight=1)
     for _ in range(10):
         for chunk in take_all(scheduler):
-            scheduler.finished(chunk, 0.001)
-    assert stalled.unfetched == scheduler.window
+            finish(scheduler, chunk, 0.001, MAX_UNFETCHED_BYTES // 3)
+    assert MAX_UNFETCHED_BYTES <= stalled.unfetched_bytes < MAX_UNFETCHED_BYTES * 2
+    assert stalled.symbols
     other = scheduler.add(names(10), weight=1)
     assert {chunk.job for chunk in take_all(scheduler)} == {other}
 
@@ -91,18 +104,17 @@ def test_what_a_stalled_job_could_not_use_is_not_made_up_for():
     stalled, steady = scheduler.add(names(9_000), weight=1), scheduler.add(names(9_000), weight=1)
     for _ in range(500):
         chunk = scheduler.take()
-        scheduler.finished(chunk, 0.01)
+        finish(scheduler, chunk, 0.01, MAX_UNFETCHED_BYTES)
         if chunk.job is steady:
-            scheduler.fetched(steady)
+            scheduler.fetched(steady, MAX_UNFETCHED_BYTES)
     new = scheduler.add(names(9_000), weight=1)
-    for _ in range(stalled.unfetched):
-        scheduler.fetched(stalled)
+    scheduler.fetched(stalled, stalled.unfetched_bytes)
     taken = Counter()
     for _ in range(300):
         chunk = scheduler.take()
         taken[chunk.job] += 1
-        scheduler.finished(chunk, 0.01)
-        scheduler.fetched(chunk.job)
+        finish(scheduler, chunk, 0.01)
+        scheduler.fetched(chunk.job, 100)
     assert all(90 <= taken[job] <= 110 for job in (stalled, steady, new))
 
 
@@ -111,7 +123,7 @@ def test_the_suspects_of_a_stalled_job_wait_and_hold_nobody_up():
     stalled = scheduler.add(names(100), weight=1)
     for chunk in take_all(scheduler):
         scheduler.lost(chunk)
-    stalled.unfetched = scheduler.window
+    scheduler.handed_over(stalled, MAX_UNFETCHED_BYTES)
     other = scheduler.add(names(10, "T"), weight=1)
     assert {chunk.job for chunk in take_all(scheduler)} == {other}
 
@@ -146,8 +158,8 @@ def test_suspects_run_alone_and_before_everything_else():
     for expected in ("S0", "S1", "S2"):
         (suspect,) = take_all(scheduler)
         assert suspect.symbols == (expected,)
-        scheduler.finished(suspect, 0.001)
-        scheduler.fetched(job)
+        finish(scheduler, suspect, 0.001)
+        scheduler.fetched(job, 100)
     assert len(take_all(scheduler)) == 3
 
 
@@ -158,7 +170,7 @@ def test_the_third_death_of_a_symbol_convicts_it():
         assert scheduler.lost(scheduler.take()) == []
     assert scheduler.lost(scheduler.take()) == ["BAD"]
     assert scheduler.take() is None
-    assert job.unfetched == 1
+    assert not job.in_flight
 
 
 def test_a_chunk_that_never_ran_goes_back_to_the_front_uncharged():
@@ -193,18 +205,75 @@ def test_whatever_happens_every_symbol_ends_exactly_once(seed):
             chunk = running.pop(dice.randrange(len(running)))
             fate = dice.random()
             if fate < 0.02:
-                convicted = scheduler.lost(chunk)
-                ended.update(convicted)
-                unfetched += [chunk.job] * bool(convicted)
+                ended.update(scheduler.lost(chunk))
             elif fate < 0.04:
                 scheduler.returned(chunk)
             else:
-                ended.update(chunk.symbols)
-                scheduler.finished(chunk, dice.uniform(0, 0.02))
-                unfetched.append(chunk.job)
+                done = dice.randint(1, len(chunk.symbols))
+                ended.update(chunk.symbols[:done])
+                size = dice.choice([100, 10_000, MAX_UNFETCHED_BYTES // 2])
+                scheduler.finished(chunk, dice.uniform(0, 0.02), done=done, result_bytes=size)
+                scheduler.handed_over(chunk.job, size)
+                unfetched.append((chunk.job, size))
         elif unfetched:
-            scheduler.fetched(unfetched.pop(dice.randrange(len(unfetched))))
+            scheduler.fetched(*unfetched.pop(dice.randrange(len(unfetched))))
         elif not running:
             break
     assert {symbol: ended[symbol] for symbol in expected} == dict.fromkeys(expected, 1)
     assert max(ended.values()) == 1
+
+
+def test_chunks_grow_no_further_than_the_bytes_that_are_copied_at_once():
+    scheduler = Scheduler(workers=1)
+    job = scheduler.add(names(1_000), weight=1)
+    sizes = []
+    for _ in range(12):
+        chunk = scheduler.take()
+        sizes.append(len(chunk.symbols))
+        size = len(chunk.symbols) * CHUNK_BYTES // 10
+        finish(scheduler, chunk, 0.0001 * len(chunk.symbols), size)
+        scheduler.fetched(job, size)
+    assert sizes == [1, 2, 4, 8, *[10] * 8]
+
+
+def test_symbols_for_which_a_chunk_had_no_room_are_next():
+    scheduler = Scheduler(workers=1)
+    scheduler.add(names(100), weight=1)
+    first = scheduler.take()
+    finish(scheduler, first, 0.0001)
+    chunk = scheduler.take()
+    assert chunk.symbols == ("S1", "S2")
+    scheduler.finished(chunk, 0.0001, done=1, result_bytes=100)
+    assert scheduler.take().symbols[0] == "S2"
+
+
+def test_the_rows_of_a_large_symbol_are_done_one_range_after_the_other_and_before_all_else_of_its_job():
+    scheduler = Scheduler(workers=2)
+    job = scheduler.add(names(10), weight=1)
+    chunks = take_all(scheduler)
+    for chunk in chunks:
+        scheduler.finished(chunk, 0.01)
+    scheduler.set_range(job, ("S0", 500))
+    (ranged,) = take_all(scheduler)
+    assert (ranged.symbols, ranged.first_row) == (("S0",), 500)
+    assert scheduler.lost(ranged) == []
+    (again,) = take_all(scheduler)
+    assert (again.symbols, again.first_row, again.is_suspect) == (("S0",), 500, True)
+    scheduler.returned(again)
+    (again,) = take_all(scheduler)
+    assert (again.symbols, again.first_row, again.is_suspect) == (("S0",), 500, True)
+    scheduler.finished(again, 0.01)
+    scheduler.set_range(job, ("S0", 900))
+    (last,) = take_all(scheduler)
+    assert (last.first_row, last.is_suspect) == (900, False)
+    scheduler.finished(last, 0.01)
+    scheduler.set_range(job, None)
+    assert next(chunk.symbols for chunk in take_all(scheduler)) == ("S3",)
+
+
+def test_a_job_has_no_more_than_its_part_of_the_window_while_others_wait():
+    scheduler = Scheduler(workers=7)
+    large = scheduler.add(names(1_000, "L"), weight=100)
+    others = [scheduler.add(names(1_000, f"{number}-"), weight=0.01) for number in range(3)]
+    taken = Counter(chunk.job for chunk in take_all(scheduler))
+    assert taken == {large: 2, **dict.fromkeys(others, 2)}

@@ -11,6 +11,7 @@ from candelabra.v1 import ColumnKind, Precision, ProcessingResult
 from candelabra.worker.v1 import ChunkTask, SymbolTask
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_plan import prepare_symbol_args
+from candelabra_server.processing.result_transport import PacketReader
 from candelabra_server.processing.worker_functions import (
     _worker_ping,
     _worker_process_chunk,
@@ -85,7 +86,9 @@ def test_a_chunk_answers_its_symbols_in_order():
         formula_service_config=json.dumps(FORMULAS),
     )
     reply = _worker_process_chunk(chunk.SerializeToString())
-    results = [ProcessingResult.FromString(message) for messages in reply.messages for message in messages]
+    results = [
+        ProcessingResult.FromString(bytes(message)) for _, messages in PacketReader(reply, None) for message in messages
+    ]
     assert [result.symbol for result in results] == ["B", "NOPE", "A"]
     assert [result.error.reason for result in results] == ["", "UNKNOWN_SYMBOL", ""]
     assert reply.seconds >= 0

@@ -9,6 +9,7 @@ is being filled, and where numba cannot be used at all.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import hashlib
@@ -32,10 +33,16 @@ logger = logging.getLogger(__name__)
 
 _CODE = "Array(int64, 1, 'C', readonly=True)"
 _TABLE = "float64[:, ::1]"
+_SPLICE = (
+    "int64(uint8[::1], int64, Array(uint8, 1, 'C', readonly=True), int64[::1], {}[::1], int64, int64, int64, "
+    "int64[::1], int64[::1])"
+)
 _SIGNATURES = {
     "run": f"void({_CODE}, {_TABLE}, {_TABLE}, float64[::1])",
     "count_missing": f"int64({_TABLE}, int64, int64[::1])",
     "trace_missing": f"void({_CODE}, {_TABLE}, int8[:, ::1], int64, int64[:, ::1])",
+    "splice": _SPLICE.format("float64"),
+    "splice_float32": _SPLICE.format("float32"),
 }
 """What is compiled: the fields of Machine."""
 
@@ -56,6 +63,10 @@ class Machine(NamedTuple):
     """See tracing.count_missing."""
     trace_missing: Any
     """See tracing.trace_missing."""
+    splice: Any
+    """See splicing.splice."""
+    splice_float32: Any
+    """See splicing.splice_float32."""
 
 
 class _Loaded:
@@ -98,6 +109,8 @@ def load_machine() -> bool:
             logger.info("compiled kernels taken from %s", cache_folder())
         except Exception:  # whatever is wrong with what is on the disk, values do not depend on it
             _Loaded.failed = True
+            with contextlib.suppress(OSError):  # a warm-up makes it anew then
+                (cache_folder() / _LIST).unlink()
             logger.exception("cannot load the compiled kernels: formulas run without them, several times slower")
     return _Loaded.machine is not None
 
@@ -157,9 +170,10 @@ def _machine_of(folder: Path) -> Machine:
     config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
     try:
         from candelabra_server.formulas.compiled.machine import run_program  # noqa: PLC0415 - the same
+        from candelabra_server.formulas.compiled.splicing import splice, splice_float32  # noqa: PLC0415
         from candelabra_server.formulas.compiled.tracing import count_missing, trace_missing  # noqa: PLC0415
 
-        machine = Machine(run_program, count_missing, trace_missing)
+        machine = Machine(run_program, count_missing, trace_missing, splice, splice_float32)
         for function in machine:
             function.enable_caching()
     finally:
@@ -195,7 +209,7 @@ def _fingerprint() -> str:
     here = Path(__file__)
     for path in sorted(set(here.parent.glob("*.py")) - {here}):
         digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    for path in (here.parent / name for name in ("machine.py", "tracing.py")):
+    for path in (here.parent / name for name in ("machine.py", "splicing.py", "tracing.py")):
         digest.update(f"{path.stat().st_mtime_ns}\n".encode())
     versions = [f"{name} {_version(name)}" for name in _DEPENDENCIES]
     digest.update("\n".join([*versions, sys.version, platform.machine(), _processor()]).encode())

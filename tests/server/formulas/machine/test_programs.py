@@ -11,7 +11,7 @@ from candelabra_server.formulas.compiled.loading import loaded_machine
 from candelabra_server.formulas.compiled.opcodes import Opcode
 from candelabra_server.formulas.evaluator import Evaluation
 from candelabra_server.formulas.graph import OWN
-from candelabra_server.formulas.missing_values import _counts_by_steps, missing_counts
+from candelabra_server.formulas.missing_values import _counts_by_steps, cause_counts
 from candelabra_server.formulas.programs import Call, Run, work_room
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.formula_description import describe_formula
@@ -80,8 +80,8 @@ def test_why_a_value_is_missing_is_the_same_by_the_machine_and_step_by_step(text
         formula, own, others = compiled(text), candles(rows, gaps=gaps), {"SPY": candles(rows, seed=2, symbol="SPY")}
         evaluation = Evaluation(formula.plan, own, others)
         for first_row in (0, rows // 2):
-            by_machine = missing_counts(formula.plan, evaluation, first_row, Buffers())
-            assert by_machine == _counts_by_steps(formula.plan, evaluation, first_row)
+            by_machine = cause_counts(formula.plan, evaluation, first_row, Buffers()).tolist()
+            assert by_machine == _counts_by_steps(formula.plan, evaluation, first_row).tolist()
 
 
 def test_windows_over_one_column_are_filled_in_one_pass():

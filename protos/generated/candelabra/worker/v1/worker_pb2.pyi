@@ -50,20 +50,36 @@ class SymbolTask(_message.Message):
     def __init__(self, symbol: _Optional[str] = ..., timeframe: _Optional[str] = ..., date_range_start: _Optional[str] = ..., date_range_end: _Optional[str] = ..., formula_expression: _Optional[str] = ..., formula_id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., precision: _Optional[_Union[_processing_pb2.Precision, str]] = ..., last_n: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., allow_lookahead: bool = ..., symbol_time_limit_millis: _Optional[int] = ..., qlib_defects: bool = ..., float32_fields: bool = ..., saved_formulas: _Optional[_Iterable[_Union[_formulas_pb2.SavedFormula, _Mapping]]] = ...) -> None: ...
 
 class ChunkTask(_message.Message):
-    __slots__ = ("task", "symbols", "candle_repo_config", "formula_service_config", "snapshot_id", "screen")
+    __slots__ = ("task", "symbols", "candle_repo_config", "formula_service_config", "snapshot_id", "screen", "slot", "first_row")
     TASK_FIELD_NUMBER: _ClassVar[int]
     SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     CANDLE_REPO_CONFIG_FIELD_NUMBER: _ClassVar[int]
     FORMULA_SERVICE_CONFIG_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     SCREEN_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
     task: SymbolTask
     symbols: _containers.RepeatedScalarFieldContainer[str]
     candle_repo_config: str
     formula_service_config: str
     snapshot_id: str
     screen: ScreenTask
-    def __init__(self, task: _Optional[_Union[SymbolTask, _Mapping]] = ..., symbols: _Optional[_Iterable[str]] = ..., candle_repo_config: _Optional[str] = ..., formula_service_config: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., screen: _Optional[_Union[ScreenTask, _Mapping]] = ...) -> None: ...
+    slot: ResultSlot
+    first_row: int
+    def __init__(self, task: _Optional[_Union[SymbolTask, _Mapping]] = ..., symbols: _Optional[_Iterable[str]] = ..., candle_repo_config: _Optional[str] = ..., formula_service_config: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., screen: _Optional[_Union[ScreenTask, _Mapping]] = ..., slot: _Optional[_Union[ResultSlot, _Mapping]] = ..., first_row: _Optional[int] = ...) -> None: ...
+
+class ResultSlot(_message.Message):
+    __slots__ = ("path", "flag", "start", "size")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FLAG_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    flag: int
+    start: int
+    size: int
+    def __init__(self, path: _Optional[str] = ..., flag: _Optional[int] = ..., start: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class ScreenTask(_message.Message):
     __slots__ = ("filter_column",)

@@ -1,0 +1,75 @@
+"""What a job's consumer gets: finished messages, the server's own fields in front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from candelabra.v1 import ScreenFailure, SymbolError
+from candelabra.worker.v1 import ScreenedChunk
+from candelabra_server.errors import CandelabraError
+from candelabra_server.processing.job_plan import JobPlan
+from candelabra_server.processing.result_encoding import encode_failure, encode_header
+from candelabra_server.processing.result_order import Done
+from candelabra_server.processing.screen_plan import ScreenPlan
+from candelabra_server.processing.screen_results import ScreenResults
+
+__all__ = ["JobMessages", "ScreenMessages"]
+
+
+class JobMessages:
+    """Makes the ProcessingResults of a job. Not safe for concurrent use."""
+
+    def __init__(self, plan: JobPlan) -> None:
+        self._job_id = plan.job_id
+        self._symbols_total = len(plan.symbols)
+        self._sequence = 0
+        self._symbols_done = 0
+
+    def collect(self, done: Iterable[Done], seconds: float) -> list[bytes]:
+        """Every part of every symbol as a message, in order: one copy, which grpc wants anyway."""
+        del seconds  # results do not tell it
+        messages = []
+        for item in done:
+            bodies = item.messages if item.failure is None else (encode_failure(item.symbol, item.failure),)
+            for number, body in enumerate(bodies, 1):
+                self._sequence += 1
+                self._symbols_done += number == len(bodies) and item.next_row is None
+                header = encode_header(
+                    job_id=self._job_id,
+                    sequence=self._sequence,
+                    symbols_total=self._symbols_total,
+                    symbols_done=self._symbols_done,
+                    attempts=item.attempts,
+                )
+                messages.append(b"".join((header, body)))
+        return messages
+
+
+class ScreenMessages:
+    """Makes the ScreenResponses of a screen. Not safe for concurrent use."""
+
+    def __init__(self, plan: ScreenPlan) -> None:
+        self._results = ScreenResults(plan)
+        self._seconds = 0.0
+
+    def collect(self, done: Iterable[Done], seconds: float) -> list[bytes]:
+        """What is to be sent before the end; a chunk's first symbol has the worker's answer for all of them."""
+        self._seconds += seconds
+        answer = ScreenedChunk()
+        symbols = 0
+        for item in done:
+            symbols += 1
+            for message in item.messages:
+                answer.MergeFromString(bytes(message))
+            if item.failure is not None:
+                answer.failures.append(_screen_failure(item.symbol, item.failure))
+        return [response.SerializeToString() for response in self._results.add(symbols, answer)]
+
+    def finish(self) -> list[bytes]:
+        """The last messages, when all symbols were collected."""
+        return [response.SerializeToString() for response in self._results.finish(round(1e6 * self._seconds))]
+
+
+def _screen_failure(symbol: str, failure: CandelabraError) -> ScreenFailure:
+    error = SymbolError(reason=str(failure.reason), message=failure.message, metadata=dict(failure.metadata))
+    return ScreenFailure(symbol=symbol, error=error)

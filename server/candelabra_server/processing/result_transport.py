@@ -1,0 +1,355 @@
+"""Results on their way to the server: small ones through the pool's pipe, others in slots of a mapped file.
+
+    server: ResultSlots.take ──slot──▶ ChunkTask ──▶ worker: PacketWriter fills the slot
+       ▲                                                │ ChunkReply through the pipe, under 4 KiB
+       └────────── PacketReader over the slot ◀─────────┘
+
+A chunk has one slot while it is in flight, so there are as many as chunks may be. The file belongs to one generation
+of the pool: what workers of an earlier one still write reaches nobody. Its space is reserved when it is made, since a
+full file system would end a worker that writes to the mapping with SIGBUS. The first page holds a flag a slot, by which
+a running chunk is told that nobody wants it any more.
+
+A worker that is killed while it writes more than a pipe takes at once would leave the standard pool reading for ever:
+a reply is short enough that the system writes all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import secrets
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from candelabra.worker.v1 import ResultSlot
+from candelabra_server.candles.file_lock import remove_unless_locked, try_lock_shared
+from candelabra_server.errors import ConfigurationError
+from candelabra_server.processing.worker_logging import CarriedRecord
+
+__all__ = [
+    "DEFAULT_SLOT_BYTES",
+    "ChunkReply",
+    "Outcome",
+    "PacketReader",
+    "PacketWriter",
+    "ResultSlots",
+    "Slot",
+    "SlotMapping",
+    "TransportSettings",
+]
+
+DEFAULT_SLOT_BYTES = 16 * 1024 * 1024
+"""Of one chunk's results: a symbol with more is computed in ranges of rows."""
+_LEAST_SLOT_BYTES = 1024 * 1024
+_MOST_PIPED_BYTES = 3_000
+"""Of results in a reply: with all around them the reply stays below the 4,096 bytes that a pipe takes at once."""
+_END_BYTES = 128 * 1024
+"""Of a slot: kept for what stands behind the results."""
+_FEW_LOGS = 10
+"""Records that fit there, however long they are."""
+_FLAG_BYTES = mmap.PAGESIZE
+_NAME = "candelabra-results-"
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps files in memory
+_OWN_BYTES = 4096
+_MAPPED = 16
+"""Generations that a worker process keeps mapped; it usually sees one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSettings:
+    """Where results are put on their way to the server.
+
+    Attributes:
+        folder: of the mapped file; None chooses shared memory, or the folder for temporary files where that has not
+            enough room.
+        slot_bytes: the most that one chunk's results take, 1 MiB or more.
+
+    Raises:
+        ValueError: `slot_bytes` is too small.
+    """
+
+    folder: Path | None = None
+    slot_bytes: int = DEFAULT_SLOT_BYTES
+
+    def __post_init__(self) -> None:
+        if self.slot_bytes < _LEAST_SLOT_BYTES or self.slot_bytes % mmap.PAGESIZE:
+            raise ValueError(
+                f"slot_bytes must be {_LEAST_SLOT_BYTES:,} or more and a multiple of {mmap.PAGESIZE:,}, "
+                f"not {self.slot_bytes:,}"
+            )
+
+
+class ChunkReply(NamedTuple):
+    """What comes back for a chunk through the pool's pipe.
+
+    Attributes:
+        seconds: processor time spent on the chunk.
+        result_bytes: of the results, which stand first in the packet.
+        packet_bytes: of the packet.
+        piped: the packet, or nothing when it is in the chunk's slot.
+    """
+
+    seconds: float
+    result_bytes: int
+    packet_bytes: int
+    piped: bytes
+
+
+class Outcome(NamedTuple):
+    """What became of one symbol of a chunk.
+
+    Attributes:
+        sizes: bytes of each of its messages, in order.
+        rows: how many rows it has; 0 when all of them are in the messages.
+        next_row: the first row that is not in the messages, when `rows` says that there are more.
+        info: of a part of the rows: their encoded ResultInfo, which no message holds.
+    """
+
+    sizes: tuple[int, ...]
+    rows: int = 0
+    next_row: int = 0
+    info: bytes = b""
+
+
+class ResultSlots:
+    """The slots of one generation of the pool. Used from one thread at a time.
+
+    Raises:
+        ConfigurationError: there is no room for them, or the folder cannot be written.
+    """
+
+    def __init__(self, count: int, settings: TransportSettings) -> None:
+        self._slot_bytes = settings.slot_bytes
+        size = _FLAG_BYTES + count * settings.slot_bytes
+        file, self._path = _create(settings.folder, size)
+        self._end = weakref.finalize(self, _remove, file, self._path)  # also when the engine is forgotten
+        self._mapping = mmap.mmap(file.fileno(), size)
+        self._free = list(range(count))
+
+    @property
+    def path(self) -> Path:
+        """The mapped file."""
+        return self._path
+
+    def take(self) -> Slot:
+        """A free slot; there is one as long as no more chunks are in flight than there are slots."""
+        number = self._free.pop()
+        self._mapping[number] = 0
+        return Slot(self, number)
+
+    def close(self) -> None:
+        """Removes the file. Its memory is given back when nothing refers to it any more."""
+        self._end()
+
+
+class Slot:
+    """One chunk's place in the file, from `take` until `release`."""
+
+    def __init__(self, slots: ResultSlots, number: int) -> None:
+        self._slots = slots
+        self._number = number
+
+    def to_message(self) -> ResultSlot:
+        """What the worker needs to find it."""
+        slots = self._slots
+        return ResultSlot(
+            path=str(slots.path),
+            flag=self._number,
+            start=_FLAG_BYTES + self._number * slots._slot_bytes,  # noqa: SLF001 - a slot is a part of them
+            size=slots._slot_bytes,  # noqa: SLF001
+        )
+
+    def tell_to_stop(self) -> None:
+        """The worker ends the chunk after the symbol that it is at."""
+        self._slots._mapping[self._number] = 1  # noqa: SLF001
+
+    def view(self, size: int) -> memoryview:
+        """The first `size` bytes that the worker has written."""
+        start = _FLAG_BYTES + self._number * self._slots._slot_bytes  # noqa: SLF001
+        return memoryview(self._slots._mapping)[start : start + size]  # noqa: SLF001
+
+    def release(self) -> None:
+        """The slot may be taken again; views of it must not be used any more."""
+        self._slots._free.append(self._number)  # noqa: SLF001
+
+
+class PacketReader:
+    """A chunk's results, as the server finds them.
+
+    Attributes:
+        outcomes: of the chunk's symbols, in order; fewer than the chunk has where the worker stopped before its end.
+        logs: what the worker logged.
+    """
+
+    def __init__(self, reply: ChunkReply, slot: Slot | None) -> None:
+        packet = memoryview(reply.piped)
+        if not reply.piped and reply.packet_bytes:
+            if slot is None:
+                raise ValueError("the packet is in a slot, and the chunk had none")
+            packet = slot.view(reply.packet_bytes)
+        self._results = packet[: reply.result_bytes]
+        self.outcomes: Sequence[Outcome]
+        self.logs: tuple[CarriedRecord, ...]
+        # From a worker of this server, which runs the same code: nothing of it came from a client as it is.
+        self.outcomes, self.logs = pickle.loads(packet[reply.result_bytes :])  # noqa: S301
+
+    def __iter__(self) -> Iterator[tuple[Outcome, list[memoryview]]]:
+        """Every outcome with its messages, which are views of the packet."""
+        at = 0
+        for outcome in self.outcomes:
+            messages = []
+            for size in outcome.sizes:
+                messages.append(self._results[at : at + size])
+                at += size
+            yield outcome, messages
+
+
+class SlotMapping:
+    """What a worker process sees of the files of slots: each is mapped once."""
+
+    def __init__(self) -> None:
+        self._mapped: dict[str, npt.NDArray[np.uint8]] = {}
+
+    def memory(self, path: str) -> npt.NDArray[np.uint8]:
+        """The whole file, writable."""
+        memory = self._mapped.get(path)
+        if memory is None:
+            with Path(path).open("r+b") as file:
+                memory = np.frombuffer(mmap.mmap(file.fileno(), 0), dtype=np.uint8)
+            while len(self._mapped) >= _MAPPED:
+                del self._mapped[next(iter(self._mapped))]
+            self._mapped[path] = memory
+        return memory
+
+
+class PacketWriter:
+    """Takes a chunk's results in a worker: in its slot, or in memory of its own for a chunk without one.
+
+    Attributes:
+        outcomes: so far.
+    """
+
+    def __init__(self, memory: npt.NDArray[np.uint8] | None = None, slot: ResultSlot | None = None) -> None:
+        self.outcomes: list[Outcome] = []
+        self._flag: npt.NDArray[np.uint8] | None = None
+        self._room = np.empty(_OWN_BYTES, dtype=np.uint8)
+        self._used = 0
+        if memory is not None and slot is not None:
+            self._room = memory[slot.start : slot.start + slot.size]
+            self._flag = memory[slot.flag : slot.flag + 1]
+
+    @property
+    def _is_slot(self) -> bool:
+        return self._flag is not None
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether the server has said that nobody waits for the chunk any more."""
+        return self._flag is not None and bool(self._flag[0])
+
+    @property
+    def most_bytes(self) -> int | None:
+        """What one symbol's results may take in an empty packet; None where there is no bound."""
+        return len(self._room) - _END_BYTES if self._is_slot else None
+
+    def room(self, size: int) -> npt.NDArray[np.uint8] | None:
+        """Memory for the next `size` bytes, or None when they do not fit behind those that are there."""
+        end = self._used + size
+        if self._is_slot:
+            return self._room[self._used : end] if end <= len(self._room) - _END_BYTES else None
+        if end > len(self._room):
+            grown = np.empty(max(end, 2 * len(self._room)), dtype=np.uint8)
+            grown[: self._used] = self._room[: self._used]
+            self._room = grown
+        return self._room[self._used : end]
+
+    def add(self, outcome: Outcome) -> None:
+        """The next symbol's messages stand in the memory that `room` gave last."""
+        self._used += sum(outcome.sizes)
+        self.outcomes.append(outcome)
+
+    def add_message(self, message: bytes) -> bool:
+        """One symbol's only message; False when it does not fit."""
+        room = self.room(len(message))
+        if room is None:
+            return False
+        room[:] = np.frombuffer(message, dtype=np.uint8)
+        self.add(Outcome((len(message),)))
+        return True
+
+    def finish(self, seconds: float, logs: tuple[CarriedRecord, ...]) -> ChunkReply:
+        """The reply; the packet is complete."""
+        results = self._room[: self._used]
+        end = pickle.dumps((self.outcomes, logs))
+        if self._is_slot and len(end) > _END_BYTES:
+            end = pickle.dumps((self.outcomes, logs[:_FEW_LOGS]))
+        size = self._used + len(end)
+        if not self._is_slot or size <= _MOST_PIPED_BYTES:
+            return ChunkReply(seconds, self._used, size, results.tobytes() + end)
+        self._room[self._used : size] = np.frombuffer(end, dtype=np.uint8)
+        return ChunkReply(seconds, self._used, size, b"")
+
+
+def _create(folder: Path | None, size: int) -> tuple[IO[bytes], Path]:
+    """A file of this size, its space reserved, in the first folder that has room for it."""
+    folders = [folder] if folder is not None else _usual_folders()
+    problems = []
+    for place in folders:
+        try:
+            return _create_in(place, size)
+        except OSError as error:
+            problems.append(f"{place}: {error.strerror or error}")
+    raise ConfigurationError(
+        f"results need {size / 1e6:,.0f} MB of space in a folder, which cannot be had ({'; '.join(problems)}); "
+        "choose another folder with --results-folder, fewer --workers or smaller slots"
+    )
+
+
+def _usual_folders() -> list[Path]:
+    temporary = Path(tempfile.gettempdir())
+    return [_SHARED_MEMORY, temporary] if _SHARED_MEMORY.is_dir() else [temporary]
+
+
+def _create_in(folder: Path, size: int) -> tuple[IO[bytes], Path]:
+    _remove_abandoned(folder)
+    path = folder / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}"
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b")
+    try:
+        try_lock_shared(file)  # lives as long as the process does: by it the next one knows what was abandoned
+        _reserve(file, size)
+    except BaseException:
+        _remove(file, path)
+        raise
+    return file, path
+
+
+def _remove(file: IO[bytes], path: Path) -> None:
+    path.unlink(missing_ok=True)
+    file.close()
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    block = bytes(1024 * 1024)
+    for start in range(0, size, len(block)):
+        file.write(block[: size - start])
+    file.flush()
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Files of servers that were killed; those of living ones are locked."""
+    for path in folder.glob(f"{_NAME}*"):
+        try:
+            remove_unless_locked(path)
+        except OSError:  # another user's
+            continue
