@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -46,8 +47,12 @@ class Submitted(NamedTuple):
 class WorkerPool(Protocol):
     """What the dispatcher needs of the engine's pool."""
 
-    def submit(self, task: bytes) -> Submitted:
-        """Gives one encoded ChunkTask to the pool; raises BrokenProcessPool or UnavailableError."""
+    def submit(self, task: bytes) -> Submitted | None:
+        """Gives one encoded ChunkTask to the pool; None while there is no slot for its results.
+
+        Raises:
+            BrokenProcessPool, UnavailableError: there is no pool to give it to.
+        """
 
     def has_silently_died(self) -> bool:
         """Whether a worker is dead and the pool does not say so (yet)."""
@@ -62,19 +67,44 @@ class WorkerPool(Protocol):
 class Collector(Protocol):
     """Makes the messages for a job's consumer."""
 
-    def collect(self, done: Iterable[Done], seconds: float) -> list[bytes]:
-        """What to send now for symbols, or parts of one, that took so much processor time.
+    def collect(self, done: Iterable[Done], seconds: float) -> Iterator[bytes]:
+        """Makes, when they are asked for, the messages to send for what took so much processor time.
 
-        The results are views of memory that is used again when the call returns. They come in the order in which
-        they are to be sent.
+        Results come in the order in which they are to be sent.
         """
+
+
+class _Batch:
+    """What a chunk gave that may be sent; it keeps the chunk's slot until its messages are made."""
+
+    def __init__(self, done: Sequence[Done], seconds: float, slot: Slot | None) -> None:
+        self.done = done
+        self.seconds = seconds
+        self.bytes = sum(sum(map(len, item.messages)) + _MESSAGE_COST * len(item.messages) for item in done)
+        self._slot = slot
+
+    def let_go(self) -> None:
+        """Gives the slot back; nothing refers to it any more."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.release()
+
+    def move_out(self) -> bool:
+        """Copies what is in a slot out of it; whether there was any."""
+        if self._slot is None:
+            return False
+        for item in self.done:
+            item.messages[:] = [bytes(message) for message in item.messages]
+        self.let_go()
+        return True
 
 
 class _Active(NamedTuple):
     plan: JobPlan
-    collector: Collector
     order: ResultOrder
-    inbox: asyncio.Queue[list[bytes] | CandelabraError]
+    inbox: asyncio.Queue[_Batch | CandelabraError]
+    waiting: deque[_Batch]
+    """What is in the inbox, and what its consumer is at."""
     submitted: dict[Chunk, Submitted]
 
 
@@ -100,30 +130,33 @@ class Dispatcher:
         """The event loop that it belongs to."""
         return self._loop
 
-    async def deliver(self, plan: JobPlan, collector: Collector) -> AsyncGenerator[list[bytes], None]:
+    async def deliver(self, plan: JobPlan, collector: Collector) -> AsyncGenerator[Iterator[bytes], None]:
         """Yields the messages that the collector makes of every symbol of the plan, as they are done.
 
-        Closing the iterator, or cancelling the task that waits for it, drops what is queued and tells the workers to
-        stop.
+        What was yielded is used up before the next is asked for. Closing the iterator, or cancelling the task that
+        waits for it, drops what is queued and tells the workers to stop.
 
         Raises:
             UnavailableError: the pool is gone; symbols that were not yielded have no result.
         """
         job = self._scheduler.add(plan.symbols, weight=plan.weight)
-        active = self._jobs[job] = _Active(plan, collector, ResultOrder(), asyncio.Queue(), {})
+        active = self._jobs[job] = _Active(plan, ResultOrder(), asyncio.Queue(), deque(), {})
         try:
             self._watch()
             self._pump()
             while active.order.completed < len(plan.symbols) or not active.inbox.empty():
-                done = await active.inbox.get()
-                if isinstance(done, CandelabraError):
-                    raise done
-                yield done
-                self._scheduler.fetched(job, _cost(done))
+                batch = await active.inbox.get()
+                if isinstance(batch, CandelabraError):
+                    raise batch
+                yield collector.collect(batch.done, batch.seconds)
+                active.waiting.popleft().let_go()
+                self._scheduler.fetched(job, batch.bytes)
                 self._pump()
         finally:
             del self._jobs[job]
             self._scheduler.remove(job)
+            for batch in active.waiting:
+                batch.let_go()
             for submitted in active.submitted.values():
                 if submitted.slot is not None:
                     submitted.slot.tell_to_stop()
@@ -136,8 +169,11 @@ class Dispatcher:
         """Fills the window, unless the pool is being replaced."""
         while not self._is_broken and (chunk := self._scheduler.take()) is not None:
             active = self._jobs[chunk.job]
+            task = active.plan.chunk_bytes(chunk.symbols, chunk.first_row)
             try:
-                submitted = self._pool.submit(active.plan.chunk_bytes(chunk.symbols, chunk.first_row))
+                submitted = self._pool.submit(task)
+                while submitted is None and self._make_room():
+                    submitted = self._pool.submit(task)
             except BrokenProcessPool:
                 self._scheduler.returned(chunk)
                 self._begin_recovery()
@@ -146,8 +182,14 @@ class Dispatcher:
                 self._fail_all(_unavailable(error))
                 return
             else:
+                if submitted is None:
+                    raise AssertionError("every slot is in flight, and the window is smaller than their number")
                 active.submitted[chunk] = submitted
                 submitted.future.add_done_callback(partial(self._report, chunk, submitted.slot))
+
+    def _make_room(self) -> bool:
+        """Frees the slot of what has waited longest for a client; whether there was one."""
+        return any(batch.move_out() for active in self._jobs.values() for batch in active.waiting)
 
     def _report(self, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply]) -> None:
         # Runs in a thread of the pool. A loop that was closed meanwhile has no job left to tell.
@@ -161,52 +203,51 @@ class Dispatcher:
         active = self._jobs.get(chunk.job)
         if active is not None:
             active.submitted.pop(chunk, None)
+        batch = _Batch((), 0.0, slot)
         try:
-            self._account(chunk, slot, future, active)
-        finally:
-            if slot is not None:
-                slot.release()
+            batch = self._account(chunk, slot, future, active) or batch
+        except BaseException:
+            batch.let_go()
+            raise
+        if active is not None and batch.done:
+            self._scheduler.handed_over(chunk.job, batch.bytes)
+            active.waiting.append(batch)
+            active.inbox.put_nowait(batch)
+        else:
+            batch.let_go()
         if self._is_broken:
             self._begin_recovery()
         self._pump()
 
-    def _account(self, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply], active: _Active | None) -> None:
-        """Tells the scheduler what became of a chunk, and the job its results."""
+    def _account(
+        self, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply], active: _Active | None
+    ) -> _Batch | None:
+        """Tells the scheduler what became of a chunk; gives what may be sent of it."""
         if future.cancelled():
             self._scheduler.returned(chunk)
             self._begin_recovery()
-        elif (error := future.exception()) is None:
+            return None
+        error = future.exception()
+        if error is None:
             reply = future.result()
             packet = PacketReader(reply, slot)
-            count = len(packet.outcomes)
-            self._scheduler.finished(chunk, reply.seconds, done=count, result_bytes=reply.result_bytes)
-            if active is not None:
-                attempts = chunk.job.attempts
-                done = [
-                    Done(symbol, messages, attempts.get(symbol, 0) + 1, outcome, None)
-                    for symbol, (outcome, messages) in zip(chunk.symbols, packet, strict=False)
-                ]
-                self._hand_over(chunk.job, active, done, reply.seconds)
+            self._scheduler.finished(chunk, reply.seconds, done=packet.symbols, result_bytes=reply.result_bytes)
             replay(packet.logs)
-        elif isinstance(error, BrokenProcessPool):
-            convicted = self._scheduler.lost(chunk)
-            if convicted and active is not None:
-                failed = [_failed(symbol, _worker_died(symbol)) for symbol in convicted]
-                self._hand_over(chunk.job, active, failed, 0.0)
+            return None if active is None else self._batch(chunk, active, _done(chunk, packet), reply.seconds, slot)
+        if isinstance(error, BrokenProcessPool):
+            failed = [_failed(symbol, _worker_died(symbol)) for symbol in self._scheduler.lost(chunk)]
             self._begin_recovery()
         else:
             logger.error("a chunk of %d symbols failed outside of its worker", len(chunk.symbols), exc_info=error)
             self._scheduler.finished(chunk, 0.0)
-            if active is not None:
-                self._hand_over(chunk.job, active, [_failed(symbol, _internal()) for symbol in chunk.symbols], 0.0)
+            failed = [_failed(symbol, _internal()) for symbol in chunk.symbols]
+        return None if active is None else self._batch(chunk, active, failed, 0.0, slot)
 
-    def _hand_over(self, job: JobQueue, active: _Active, done: Sequence[Done], seconds: float) -> None:
-        """Gives the job's consumer what may be sent now."""
+    def _batch(self, chunk: Chunk, active: _Active, done: Sequence[Done], seconds: float, slot: Slot | None) -> _Batch:
+        """What may be sent now, in the job's order."""
         ready = active.order.add(done)
-        self._scheduler.set_range(job, active.order.open_piece)
-        messages = active.collector.collect(ready, seconds)
-        self._scheduler.handed_over(job, _cost(messages))
-        active.inbox.put_nowait(messages)
+        self._scheduler.set_range(chunk.job, active.order.open_piece)
+        return _Batch(ready, seconds, slot)
 
     def _begin_recovery(self) -> None:
         """Marks the pool as broken; once all it had in flight is accounted for, replaces it."""
@@ -254,14 +295,20 @@ class Dispatcher:
             suspected = dead and not suspected
 
 
-def _cost(messages: Sequence[bytes]) -> int:
-    """Memory that messages take."""
-    return sum(map(len, messages)) + _MESSAGE_COST * len(messages)
+def _done(chunk: Chunk, packet: PacketReader) -> list[Done]:
+    """What a worker answered, by symbol."""
+    done = []
+    position, attempts = 0, chunk.job.attempts
+    for symbols, messages, rows in packet:
+        symbol = chunk.symbols[position]
+        done.append(Done(symbol, symbols, messages, attempts.get(symbol, 0) + 1, rows))
+        position += symbols
+    return done
 
 
 def _failed(symbol: str, failure: CandelabraError) -> Done:
     attempts = MAX_ATTEMPTS if failure.reason == Reason.WORKER_DIED else 1
-    return Done(symbol, (), attempts, None, failure)
+    return Done(symbol, 1, [], attempts, failure=failure)
 
 
 def _unavailable(error: BaseException) -> UnavailableError:

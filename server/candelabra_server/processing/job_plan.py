@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from candelabra.v1 import Compatibility, ProcessingJob
-from candelabra.worker.v1 import ChunkTask, ScreenTask, SymbolTask
+from candelabra.worker.v1 import ChunkTask, JobTask, ScreenTask, SymbolTask
 from candelabra_server.candles.repository import ICandleRepository, Snapshot
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import FormulaProblem, InvalidRequestError, Reason, Violation
@@ -140,7 +140,7 @@ def make_job_plan(
     args = prepare_symbol_args("", job) | {"timeframe": checked.timeframe}
     if whole_symbols:
         args["max_message_bytes"] = UNLIMITED_MESSAGE_BYTES
-    shared = ChunkTask(
+    shared = JobTask(
         task=SymbolTask(**args),
         candle_repo_config=configs.candle_repo,
         formula_service_config=configs.formula_service,
@@ -154,7 +154,7 @@ def make_job_plan(
         symbols=checked.symbols,
         weight=job.options.weight or 1.0,
         snapshot=checked.snapshot,
-        shared_bytes=shared.SerializeToString(),
+        shared_bytes=ChunkTask(job=shared.SerializeToString()).SerializeToString(),
     )
 
 

@@ -15,7 +15,7 @@ import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import aclosing, suppress
@@ -299,7 +299,7 @@ class ProcessingEngine(IProcessingEngine):
 
     async def _run(
         self, job: ProcessingJob, *, symbol_order: list[str] | None = None
-    ) -> AsyncGenerator[Sequence[bytes], None]:
+    ) -> AsyncGenerator[Iterable[bytes], None]:
         """Plans the job and yields its messages; with `symbol_order`, symbols whole, and their order in it."""
         shutdowns = self._shutdowns
         plan = await self._planned(
@@ -323,7 +323,7 @@ class ProcessingEngine(IProcessingEngine):
 
     async def _deliver(
         self, plan: JobPlan, collector: Collector, shutdowns: int
-    ) -> AsyncGenerator[Sequence[bytes], None]:
+    ) -> AsyncGenerator[Iterable[bytes], None]:
         """What the collector makes of a plan's results, as they are done."""
         await asyncio.to_thread(self._start_first_worker, shutdowns)
         async with aclosing(self._dispatcher().deliver(plan, collector)) as batches:
@@ -352,12 +352,14 @@ class ProcessingEngine(IProcessingEngine):
 
     # What the dispatcher needs (processing.dispatcher.WorkerPool).
 
-    def submit(self, task: bytes) -> Submitted:
-        """Gives one encoded ChunkTask to the pool, with a slot for its results."""
+    def submit(self, task: bytes) -> Submitted | None:
+        """Gives one encoded ChunkTask to the pool, with a slot for its results; None while there is none."""
         executor = self._executor  # read once and without the lock, which a replacement holds for long
         if executor is None:
             raise UnavailableError("the engine was shut down")
         slot = self._slots_of(executor).take()
+        if slot is None:
+            return None
         try:
             placed = task + ChunkTask(slot=slot.to_message()).SerializeToString()
             return Submitted(executor.submit(_worker_process_chunk, placed), slot)
@@ -427,8 +429,8 @@ class ProcessingEngine(IProcessingEngine):
             if current is None or current[0] is not executor:
                 if current is not None:
                     current[1].close()
-                # As many as chunks are in flight: see scheduling.py.
-                current = self._slots = executor, ResultSlots(self._max_workers + 1, self._transport)
+                # One for each chunk in flight (see scheduling.py), and as many for what is on its way to clients.
+                current = self._slots = executor, ResultSlots(2 * (self._max_workers + 1), self._transport)
             return current[1]
 
     def _close_slots(self) -> None:

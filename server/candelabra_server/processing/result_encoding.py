@@ -30,7 +30,6 @@ __all__ = [
     "column_infos",
     "encode_failure",
     "encode_header",
-    "encode_info",
     "joined_info",
 ]
 
@@ -46,10 +45,15 @@ _FIELD_BYTES = 16
 _INFO_COLUMN_BYTES = 56
 """Room for what is told about a column, beside its name."""
 
-# Tags of length-delimited fields: number << 3 | 2.
+_SYMBOL_BYTES = 512
+"""Room for the symbol and the numbers beside it."""
+
+# Tags: the number of the field << 3, | 2 where a length follows, | 0 for a number.
+_SYMBOL, _ROW_OFFSET, _LAST_PART = b"\x32", b"\x40", b"\x48\x01"
 _TIMES, _COLUMN, _INFO = b"\x52", b"\x5a", b"\x62"
 _COLUMN_NAME, _COLUMN_KIND, _COLUMN_VALUES, _COLUMN_VALUES_F32 = b"\x0a", b"\x10", b"\x1a", b"\x22"
 _INFO_COLUMNS = b"\x1a"
+_CANDLES_READ, _WARM_UP_CANDLES_USED, _LOAD_MICROS, _COMPUTE_MICROS = b"\x08", b"\x10", b"\x20", b"\x28"
 _KEPT_PREFIXES = 64
 
 _Prefixes = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
@@ -79,6 +83,8 @@ class ResultLayout:
         kinds: of the columns.
         float32: 32-bit values.
         max_message_bytes: of one message, the server's fields included.
+        snapshot_id: the state of the store that the job reads.
+        warnings: what comes with every symbol.
     """
 
     def __init__(
@@ -88,34 +94,36 @@ class ResultLayout:
         *,
         float32: bool = False,
         max_message_bytes: int = DEFAULT_MESSAGE_BYTES,
+        snapshot_id: str = "",
+        warnings: Sequence[str] = (),
     ) -> None:
-        self.names = tuple(names)
+        self._names = tuple(names)
         self._width = 4 if float32 else 8
         self._heads = [
             _COLUMN_NAME + _varint(len(encoded)) + encoded + (_COLUMN_KIND + _varint(kind) if kind else b"")
             for encoded, kind in zip((name.encode() for name in names), kinds, strict=True)
         ]
         self._values_tag = _COLUMN_VALUES_F32 if float32 else _COLUMN_VALUES
-        self._max_message_bytes = max_message_bytes
-        self._name_bytes = sum(len(head) for head in self._heads)
+        self._info_end = ResultInfo(snapshot_id=snapshot_id, warnings=warnings).SerializeToString()
         self._known_prefixes: dict[int, _Prefixes] = {}
+        self._counts = np.zeros(len(names), dtype=np.int64)
+        self._firsts = np.zeros(len(names), dtype=np.int64)
+        name_bytes = sum(len(head) for head in self._heads)
+        self._row_bytes = 8 + self._width * len(names)
+        self._around = _HEADER_BYTES + _SYMBOL_BYTES + name_bytes + _FIELD_BYTES * len(names)
+        self._info_room = _HEADER_BYTES + len(self._info_end) + name_bytes + _INFO_COLUMN_BYTES * len(names)
+        self._rows_in_part = max(1, (max_message_bytes - self._around - self._info_room) // self._row_bytes)
 
-    def info_bytes(self, warnings: Sequence[str]) -> int:
-        """Room for an encoded info with these warnings."""
-        told = sum(4 * len(warning) + _FIELD_BYTES for warning in warnings)
-        return _HEADER_BYTES + told + self._name_bytes + _INFO_COLUMN_BYTES * len(self.names)
-
-    def most_bytes(self, symbol: str, rows: int, info_bytes: int) -> int:
+    def most_bytes(self, rows: int) -> int:
         """At most what `write` and `add_info` take for so many rows."""
-        parts = -(-max(rows, 1) // self._rows_in_part(symbol, info_bytes))
-        return rows * self._row_bytes + parts * self._bytes_around(symbol) + info_bytes
+        parts = -(-max(rows, 1) // self._rows_in_part)
+        return rows * self._row_bytes + parts * self._around + self._info_room
 
-    def rows_that_fit(self, symbol: str, size: int, info_bytes: int) -> int:
+    def rows_that_fit(self, size: int) -> int:
         """How many rows `write` and `add_info` need no more than `size` bytes for, at least 1."""
-        step = self._rows_in_part(symbol, info_bytes)
-        part_bytes = step * self._row_bytes + self._bytes_around(symbol)
-        parts, rest = divmod(size - info_bytes, part_bytes)
-        return max(1, parts * step + max(0, rest - self._bytes_around(symbol)) // self._row_bytes)
+        part_bytes = self._rows_in_part * self._row_bytes + self._around
+        parts, rest = divmod(size - self._info_room, part_bytes)
+        return max(1, parts * self._rows_in_part + max(0, rest - self._around) // self._row_bytes)
 
     def write(
         self,
@@ -127,12 +135,11 @@ class ResultLayout:
         skip: int = 0,
         row_offset: int = 0,
         is_last: bool = True,
-        info_bytes: int = 0,
     ) -> tuple[list[int], ColumnStatistics]:
         """Writes consecutive rows as ProcessingResult messages without the server's fields and without `info`.
 
-        At least one message, in order of rows; none exceeds the largest size, server's fields and `info_bytes`
-        included, unless one row alone does.
+        At least one message, in order of rows; none exceeds the largest size, server's fields and `info` included,
+        unless one row alone does.
 
         Args:
             room: at least `most_bytes`.
@@ -142,33 +149,34 @@ class ResultLayout:
             skip: rows of the table before these.
             row_offset: the number of the first of these rows in the symbol's whole result.
             is_last: whether no rows of the symbol follow.
-            info_bytes: room to leave for an encoded info, which `add_info` puts behind the last message.
 
         Returns:
-            The messages' sizes, and what was counted; rows are counted from the first of these.
+            The messages' sizes, and what was counted, until the next call; rows are counted from the first of these.
         """
         rows = len(open_time_micros)
-        times = np.ascontiguousarray(open_time_micros, dtype="<i8").view(np.uint8)
         table: npt.NDArray[np.float64] | npt.NDArray[np.float32] = values
         dropped = 0
         if self._width != values.itemsize:
             with np.errstate(over="ignore"):  # a value beyond float32 becomes an infinity, as the client asked
                 table = values[:, skip : skip + rows].astype("<f4")
             skip, dropped = 0, skip
-        counts = np.zeros(len(self.names), dtype=np.int64)
-        firsts = np.full(len(self.names), -1, dtype=np.int64)
+        counts, firsts = self._counts, self._firsts
+        counts[:] = 0
+        firsts[:] = -1
         last_missing = -1
-        step = self._rows_in_part(symbol, info_bytes)
         sizes = []
         at = 0
-        for first in range(0, max(rows, 1), step):
-            stop = min(first + step, rows)
-            lead = EncodedResult(symbol=symbol, row_offset=row_offset + first, last_part=is_last and stop == rows)
+        for first in range(0, max(rows, 1), self._rows_in_part):
+            stop = min(first + self._rows_in_part, rows)
             begin = at
-            at = _put(room, at, lead.SerializeToString())
+            head = _lead(symbol, row_offset + first, is_last=is_last and stop == rows)
             if stop > first:
-                at = _put(room, at, _TIMES + _varint(8 * (stop - first)))
-                at = _put(room, at, times[8 * first : 8 * stop])
+                head += (
+                    _TIMES
+                    + _varint(8 * (stop - first))
+                    + open_time_micros[first:stop].astype("<i8", copy=False).tobytes()
+                )
+            at = _put(room, at, head)
             at, last = _splice(
                 room,
                 at,
@@ -180,27 +188,37 @@ class ResultLayout:
             )
             last_missing = max(last_missing, last)
             sizes.append(at - begin)
-        firsts[firsts >= 0] -= skip
+        if skip:
+            firsts[firsts >= 0] -= skip
         return sizes, ColumnStatistics(counts, firsts, last_missing + dropped if last_missing >= 0 else -1)
 
+    def info(
+        self,
+        found: ColumnStatistics,
+        causes: bytes | None,
+        *,
+        candles_read: int,
+        warm_up_candles_used: int,
+        load_micros: int,
+        compute_micros: int,
+    ) -> bytes:
+        """An encoded ResultInfo of what `write` wrote; `causes` as for `column_infos`."""
+        columns = column_infos(self._names, found.missing.tobytes(), found.first_valid.tobytes(), causes)
+        return b"".join(
+            (
+                _number(_CANDLES_READ, candles_read),
+                _number(_WARM_UP_CANDLES_USED, warm_up_candles_used),
+                columns,
+                _number(_LOAD_MICROS, load_micros),
+                _number(_COMPUTE_MICROS, compute_micros),
+                self._info_end,
+            )
+        )
+
     def add_info(self, room: npt.NDArray[np.uint8], sizes: list[int], info: bytes) -> None:
-        """Puts the encoded info behind the last message."""
+        """Puts an encoded info behind the last message."""
         at = sum(sizes)
         sizes[-1] += _put(room, at, _INFO + _varint(len(info)) + info) - at
-
-    @property
-    def _row_bytes(self) -> int:
-        """Of one row: its open time and its values."""
-        return 8 + self._width * len(self.names)
-
-    def _bytes_around(self, symbol: str) -> int:
-        """Room for all of a message but its rows and the info."""
-        return _HEADER_BYTES + 4 * len(symbol) + self._name_bytes + _FIELD_BYTES * len(self.names)
-
-    def _rows_in_part(self, symbol: str, info_bytes: int) -> int:
-        """How many rows go in one message, at least 1."""
-        around = self._bytes_around(symbol) + info_bytes
-        return max(1, (self._max_message_bytes - around) // self._row_bytes)
 
     def _prefixes(self, rows: int) -> _Prefixes:
         """What stands before each column's values in a part of so many rows, and where each ends; kept."""
@@ -217,11 +235,6 @@ class ResultLayout:
         prefixes = [_COLUMN + _varint(len(head) + len(around) + size) + head + around for head in self._heads]
         ends = np.cumsum([len(prefix) for prefix in prefixes], dtype=np.int64)
         return np.frombuffer(b"".join(prefixes), dtype=np.uint8), ends
-
-
-def encode_info(before: ResultInfo, columns: bytes, after: ResultInfo) -> bytes:
-    """An encoded ResultInfo: fields before `columns`, those, and fields after."""
-    return before.SerializeToString() + columns + after.SerializeToString()
 
 
 @lru_cache(maxsize=256)  # most symbols of a job lack the same rows for the same causes
@@ -283,6 +296,23 @@ def encode_header(*, job_id: str, sequence: int, symbols_total: int, symbols_don
     return ProcessingResult(
         job_id=job_id, sequence=sequence, symbols_total=symbols_total, symbols_done=symbols_done, attempts=attempts
     ).SerializeToString()
+
+
+def _lead(symbol: str, row_offset: int, *, is_last: bool) -> bytes:
+    """The fields of a message before its rows."""
+    name = symbol.encode()
+    return b"".join(
+        (
+            _SYMBOL + _varint(len(name)) + name if name else b"",
+            _number(_ROW_OFFSET, row_offset),
+            _LAST_PART if is_last else b"",
+        )
+    )
+
+
+def _number(tag: bytes, number: int) -> bytes:
+    """A field that holds a number from 0 on; 0 is not there."""
+    return tag + _varint(number) if number else b""
 
 
 def _put(room: npt.NDArray[np.uint8], at: int, content: bytes | npt.NDArray[np.uint8]) -> int:

@@ -12,28 +12,30 @@ from typing import NamedTuple
 
 from candelabra_server.errors import CandelabraError
 from candelabra_server.processing.result_encoding import joined_info
-from candelabra_server.processing.result_transport import Outcome
+from candelabra_server.processing.result_transport import Rows
 
 __all__ = ["Done", "ResultOrder"]
 
 
 class Done(NamedTuple):
-    """What became of a symbol, or of some of its rows."""
+    """What became of a symbol, of some of its rows, or of several symbols at once."""
 
     symbol: str
-    messages: Sequence[bytes | memoryview]
-    """ProcessingResult parts without the server's fields, in order; those of a screen: see ScreenedChunk."""
+    """The first of them."""
+    symbols: int
+    messages: list[bytes | memoryview]
+    """ProcessingResult parts without the server's fields, in order; those of a screen: see ScreenedChunk. Views of a
+    slot may be replaced by copies at any time."""
     attempts: int
-    outcome: Outcome | None
-    """What its worker says of it; None when none does."""
-    failure: CandelabraError | None
+    rows: Rows | None = None
+    """Which of the symbol's rows the messages have; None for all."""
+    failure: CandelabraError | None = None
     """Why there is no worker's answer."""
 
     @property
-    def next_row(self) -> int | None:
-        """The first row that is still to be done; None when the symbol is complete."""
-        outcome = self.outcome
-        return outcome.next_row if outcome is not None and outcome.next_row < outcome.rows else None
+    def is_complete(self) -> bool:
+        """Whether nothing of the symbol is still to be done."""
+        return self.rows is None or self.rows.next_row >= self.rows.total
 
 
 class ResultOrder:
@@ -61,23 +63,25 @@ class ResultOrder:
                 # What it refers to is used again when this returns.
                 self._held.append(item._replace(messages=[bytes(message) for message in item.messages]))
                 continue
-            ready.append(self._sent(item))
+            if item.rows is not None:
+                item = self._joined(item, item.rows)
+            if item.is_complete:
+                self.completed += item.symbols
+                if self.open_piece is not None:
+                    self.open_piece = None
+                    self._infos.clear()
+            ready.append(item)
             if self.open_piece is None and self._held:
                 queue.extendleft(reversed(self._held))
                 self._held.clear()
         return ready
 
-    def _sent(self, item: Done) -> Done:
-        outcome = item.outcome
-        if outcome is not None and outcome.rows:
-            first_row = 0 if self.open_piece is None else self.open_piece[1]
-            self._infos.append((first_row, outcome.info))
-            if item.next_row is not None:
-                self.open_piece = item.symbol, item.next_row
-                return item
-            last = bytes(item.messages[-1]) + joined_info(self._infos)
-            item = item._replace(messages=[*item.messages[:-1], last])
-        self.open_piece = None
-        self._infos.clear()
-        self.completed += 1
-        return item
+    def _joined(self, item: Done, rows: Rows) -> Done:
+        """Some of a symbol's rows; the last of them with the info of all."""
+        first_row = 0 if self.open_piece is None else self.open_piece[1]
+        self._infos.append((first_row, rows.info))
+        self.open_piece = item.symbol, rows.next_row
+        if not item.is_complete:
+            return item
+        last = bytes(item.messages[-1]) + joined_info(self._infos)
+        return item._replace(messages=[*item.messages[:-1], last])

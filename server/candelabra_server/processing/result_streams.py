@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from candelabra.v1 import ScreenFailure, SymbolError
 from candelabra.worker.v1 import ScreenedChunk
@@ -25,15 +25,17 @@ class JobMessages:
         self._sequence = 0
         self._symbols_done = 0
 
-    def collect(self, done: Iterable[Done], seconds: float) -> list[bytes]:
-        """Every part of every symbol as a message, in order: one copy, which grpc wants anyway."""
+    def collect(self, done: Iterable[Done], seconds: float) -> Iterator[bytes]:
+        """Every part of every symbol as a message, in order, made when it is asked for: one copy, which grpc wants."""
         del seconds  # results do not tell it
-        messages = []
         for item in done:
-            bodies = item.messages if item.failure is None else (encode_failure(item.symbol, item.failure),)
-            for number, body in enumerate(bodies, 1):
+            bodies = item.messages
+            if item.failure is not None:
+                bodies = [encode_failure(item.symbol, item.failure)]
+            last = len(bodies) - 1 if item.is_complete else -1
+            for number, body in enumerate(bodies):
                 self._sequence += 1
-                self._symbols_done += number == len(bodies) and item.next_row is None
+                self._symbols_done += number == last
                 header = encode_header(
                     job_id=self._job_id,
                     sequence=self._sequence,
@@ -41,8 +43,7 @@ class JobMessages:
                     symbols_done=self._symbols_done,
                     attempts=item.attempts,
                 )
-                messages.append(b"".join((header, body)))
-        return messages
+                yield b"".join((header, body))
 
 
 class ScreenMessages:
@@ -52,18 +53,19 @@ class ScreenMessages:
         self._results = ScreenResults(plan)
         self._seconds = 0.0
 
-    def collect(self, done: Iterable[Done], seconds: float) -> list[bytes]:
-        """What is to be sent before the end; a chunk's first symbol has the worker's answer for all of them."""
+    def collect(self, done: Iterable[Done], seconds: float) -> Iterator[bytes]:
+        """What is to be sent before the end."""
         self._seconds += seconds
         answer = ScreenedChunk()
         symbols = 0
         for item in done:
-            symbols += 1
+            symbols += item.symbols
             for message in item.messages:
                 answer.MergeFromString(bytes(message))
             if item.failure is not None:
                 answer.failures.append(_screen_failure(item.symbol, item.failure))
-        return [response.SerializeToString() for response in self._results.add(symbols, answer)]
+        for response in self._results.add(symbols, answer):
+            yield response.SerializeToString()
 
     def finish(self) -> list[bytes]:
         """The last messages, when all symbols were collected."""

@@ -4,7 +4,8 @@
        ▲                                                │ ChunkReply through the pipe, under 4 KiB
        └────────── PacketReader over the slot ◀─────────┘
 
-A chunk has one slot while it is in flight, so there are as many as chunks may be. The file belongs to one generation
+A chunk has one slot while it is in flight and until its results are taken; where slots run short, results that wait
+for a slow client are copied out of theirs. The file belongs to one generation
 of the pool: what workers of an earlier one still write reaches nobody. Its space is reserved when it is made, since a
 full file system would end a worker that writes to the mapping with SIGBUS. The first page holds a flag a slot, by which
 a running chunk is told that nobody wants it any more.
@@ -41,6 +42,7 @@ __all__ = [
     "PacketReader",
     "PacketWriter",
     "ResultSlots",
+    "Rows",
     "Slot",
     "SlotMapping",
     "TransportSettings",
@@ -103,20 +105,32 @@ class ChunkReply(NamedTuple):
     piped: bytes
 
 
-class Outcome(NamedTuple):
-    """What became of one symbol of a chunk.
+class Rows(NamedTuple):
+    """Which rows of a symbol the messages of an outcome have, where they are not all of them.
 
     Attributes:
-        sizes: bytes of each of its messages, in order.
-        rows: how many rows it has; 0 when all of them are in the messages.
-        next_row: the first row that is not in the messages, when `rows` says that there are more.
-        info: of a part of the rows: their encoded ResultInfo, which no message holds.
+        total: how many the symbol has.
+        next_row: the first that is still to be done; `total` when there is none.
+        info: the encoded ResultInfo of these rows, which no message holds.
+    """
+
+    total: int
+    next_row: int
+    info: bytes
+
+
+class Outcome(NamedTuple):
+    """What became of a symbol of a chunk, or of several at once.
+
+    Attributes:
+        sizes: bytes of each message, in order.
+        symbols: how many of the chunk's symbols the messages are of.
+        rows: which of the symbol's; None for all.
     """
 
     sizes: tuple[int, ...]
-    rows: int = 0
-    next_row: int = 0
-    info: bytes = b""
+    symbols: int = 1
+    rows: Rows | None = None
 
 
 class ResultSlots:
@@ -139,8 +153,10 @@ class ResultSlots:
         """The mapped file."""
         return self._path
 
-    def take(self) -> Slot:
-        """A free slot; there is one as long as no more chunks are in flight than there are slots."""
+    def take(self) -> Slot | None:
+        """A free slot; None when all are taken."""
+        if not self._free:
+            return None
         number = self._free.pop()
         self._mapping[number] = 0
         return Slot(self, number)
@@ -185,7 +201,8 @@ class PacketReader:
     """A chunk's results, as the server finds them.
 
     Attributes:
-        outcomes: of the chunk's symbols, in order; fewer than the chunk has where the worker stopped before its end.
+        symbols: how many of the chunk's symbols, from the first on, were done: fewer than it has where the worker
+            stopped before its end.
         logs: what the worker logged.
     """
 
@@ -196,20 +213,26 @@ class PacketReader:
                 raise ValueError("the packet is in a slot, and the chunk had none")
             packet = slot.view(reply.packet_bytes)
         self._results = packet[: reply.result_bytes]
-        self.outcomes: Sequence[Outcome]
+        self._outcomes: Sequence[Outcome | int]
+        self.symbols: int
         self.logs: tuple[CarriedRecord, ...]
         # From a worker of this server, which runs the same code: nothing of it came from a client as it is.
-        self.outcomes, self.logs = pickle.loads(packet[reply.result_bytes :])  # noqa: S301
+        self._outcomes, self.symbols, self.logs = pickle.loads(packet[reply.result_bytes :])  # noqa: S301
 
-    def __iter__(self) -> Iterator[tuple[Outcome, list[memoryview]]]:
-        """Every outcome with its messages, which are views of the packet."""
+    def __iter__(self) -> Iterator[tuple[int, list[bytes | memoryview], Rows | None]]:
+        """Of every outcome: for how many symbols it is, its messages, which are views of the packet, and its rows."""
+        results = self._results
         at = 0
-        for outcome in self.outcomes:
-            messages = []
+        for outcome in self._outcomes:
+            if isinstance(outcome, int):
+                yield 1, [results[at : at + outcome]], None
+                at += outcome
+                continue
+            messages: list[bytes | memoryview] = []
             for size in outcome.sizes:
-                messages.append(self._results[at : at + size])
+                messages.append(results[at : at + size])
                 at += size
-            yield outcome, messages
+            yield outcome.symbols, messages, outcome.rows
 
 
 class SlotMapping:
@@ -231,14 +254,11 @@ class SlotMapping:
 
 
 class PacketWriter:
-    """Takes a chunk's results in a worker: in its slot, or in memory of its own for a chunk without one.
-
-    Attributes:
-        outcomes: so far.
-    """
+    """Takes a chunk's results in a worker: in its slot, or in memory of its own for a chunk without one."""
 
     def __init__(self, memory: npt.NDArray[np.uint8] | None = None, slot: ResultSlot | None = None) -> None:
-        self.outcomes: list[Outcome] = []
+        self._outcomes: list[Outcome | int] = []  # the size alone where a symbol has one message with all of its rows
+        self._symbols = 0
         self._flag: npt.NDArray[np.uint8] | None = None
         self._room = np.empty(_OWN_BYTES, dtype=np.uint8)
         self._used = 0
@@ -274,23 +294,25 @@ class PacketWriter:
     def add(self, outcome: Outcome) -> None:
         """The next symbol's messages stand in the memory that `room` gave last."""
         self._used += sum(outcome.sizes)
-        self.outcomes.append(outcome)
+        self._symbols += outcome.symbols
+        is_plain = outcome.symbols == 1 and outcome.rows is None and len(outcome.sizes) == 1
+        self._outcomes.append(outcome.sizes[0] if is_plain else outcome)
 
-    def add_message(self, message: bytes) -> bool:
-        """One symbol's only message; False when it does not fit."""
+    def add_message(self, message: bytes, *, symbols: int = 1) -> bool:
+        """The only message of one or several symbols; False when it does not fit."""
         room = self.room(len(message))
         if room is None:
             return False
         room[:] = np.frombuffer(message, dtype=np.uint8)
-        self.add(Outcome((len(message),)))
+        self.add(Outcome((len(message),), symbols))
         return True
 
     def finish(self, seconds: float, logs: tuple[CarriedRecord, ...]) -> ChunkReply:
         """The reply; the packet is complete."""
         results = self._room[: self._used]
-        end = pickle.dumps((self.outcomes, logs))
+        end = pickle.dumps((self._outcomes, self._symbols, logs))
         if self._is_slot and len(end) > _END_BYTES:
-            end = pickle.dumps((self.outcomes, logs[:_FEW_LOGS]))
+            end = pickle.dumps((self._outcomes, self._symbols, logs[:_FEW_LOGS]))
         size = self._used + len(end)
         if not self._is_slot or size <= _MOST_PIPED_BYTES:
             return ChunkReply(seconds, self._used, size, results.tobytes() + end)

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from candelabra.v1 import ColumnKind, Precision, ResultInfo
-from candelabra.worker.v1 import ScreenedChunk, SymbolTask
+from candelabra.v1 import ColumnKind, Precision
+from candelabra.worker.v1 import JobTask, ScreenedChunk, ScreenTask, SymbolTask
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.domain.candles import PRICE_FIELDS, Candles, FloatTable
-from candelabra_server.domain.date_range import DateRange
+from candelabra_server.domain.date_range import MIN_MICROS, DateRange
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import Reason, SymbolFailure
 from candelabra_server.formulas.buffers import Buffers
@@ -25,10 +25,8 @@ from candelabra_server.processing.result_encoding import (
     DEFAULT_MESSAGE_BYTES,
     ColumnStatistics,
     ResultLayout,
-    column_infos,
-    encode_info,
 )
-from candelabra_server.processing.result_transport import Outcome, PacketWriter
+from candelabra_server.processing.result_transport import Outcome, PacketWriter, Rows
 from candelabra_server.processing.screen_worker import last_candles, screen_symbols
 
 __all__ = ["Environment", "SymbolWork", "WorkBuffers"]
@@ -55,18 +53,6 @@ class WorkBuffers:
     traced: Buffers = field(default_factory=Buffers)
 
 
-class _Rows(NamedTuple):
-    """Rows of a symbol's whole result, [first, stop) of `total`."""
-
-    first: int
-    stop: int
-    total: int
-
-    @property
-    def are_all(self) -> bool:
-        return self.first == 0 and self.stop == self.total
-
-
 @dataclass(frozen=True, slots=True)
 class SymbolWork:
     """What is the same for every symbol of a job, and how one symbol is done with it."""
@@ -76,24 +62,46 @@ class SymbolWork:
     timeframe: str
     date_range: DateRange
     formula: CompiledFormula | None
+    fields: tuple[str, ...]
+    """What the formula reads of the symbol itself."""
     snapshot_id: str
+    screened: ScreenTask | None
+    warnings: Sequence[str]
     buffers: WorkBuffers
     layouts: dict[tuple[str, ...], ResultLayout] = field(default_factory=dict)
+    """By columns, which are the symbol's own when there is no formula."""
 
     @classmethod
-    def prepare(cls, task: SymbolTask, environment: Environment, snapshot_id: str, buffers: WorkBuffers) -> SymbolWork:
+    def prepare(cls, job: JobTask, environment: Environment, buffers: WorkBuffers) -> SymbolWork:
         """Reads the task and compiles its formula.
 
         Raises:
             CandelabraError: the task cannot be done for any symbol.
         """
+        task = job.task
         try:
             timeframe = Timeframe.parse(task.timeframe).text
             date_range = DateRange.parse(task.date_range_start, task.date_range_end)
         except ValueError as error:
             raise SymbolFailure(str(error), reason=Reason.INVALID_REQUEST) from error
         formula = compile_task(task, timeframe, environment.formula_service)
-        return cls(environment, task, timeframe, date_range, formula, snapshot_id, buffers)
+        return cls(
+            environment=environment,
+            task=task,
+            timeframe=timeframe,
+            date_range=date_range,
+            formula=formula,
+            fields=formula.fields_of("") if formula else (),
+            snapshot_id=job.snapshot_id,
+            screened=job.screen if job.HasField("screen") else None,
+            warnings=_few(formula.warnings) if formula else (),
+            buffers=buffers,
+        )
+
+    @property
+    def is_screen(self) -> bool:
+        """Whether `screen` is wanted, not `run`."""
+        return self.screened is not None
 
     def run(self, symbol: str, packet: PacketWriter, first_row: int) -> bool:
         """Loads, evaluates and encodes one symbol into the packet; False when it does not fit behind what is there.
@@ -106,57 +114,49 @@ class SymbolWork:
         checkpoint = _time_limit(self.task.symbol_time_limit_millis)
         started = time.perf_counter_ns()
         candles = self._load(symbol)
-        names = self._names(candles)
-        layout = self._layout(names)
-        warnings = _few(self.formula.warnings) if self.formula else []
-        info_bytes = layout.info_bytes(warnings)
-        rows = _Rows(first_row, len(candles) - candles.warm_up, len(candles) - candles.warm_up)
+        names, layout = self._layout(candles)
+        total = len(candles) - candles.warm_up
+        rows = range(first_row, total)
         if packet.most_bytes is not None:
-            fitting = layout.rows_that_fit(symbol, packet.most_bytes, info_bytes)
-            rows = rows._replace(stop=min(rows.total, first_row + fitting))
-        room = packet.room(layout.most_bytes(symbol, rows.stop - rows.first, info_bytes))
+            rows = rows[: layout.rows_that_fit(packet.most_bytes)]
+        room = packet.room(layout.most_bytes(len(rows)))
         if room is None:
             return False
-        if not rows.are_all:
+        is_whole = len(rows) == total
+        if not is_whole:
             candles = self._cut(candles, rows)
         others = self._load_others(candles)
         checkpoint()
         loaded = time.perf_counter_ns()
         values = self._evaluate(candles, names, others, checkpoint)
         evaluated = time.perf_counter_ns()
-        count = rows.stop - rows.first
-        sizes, statistics = layout.write(
+        sizes, found = layout.write(
             room,
             symbol,
-            candles.open_time_micros[candles.warm_up : candles.warm_up + count],
+            candles.open_time_micros[candles.warm_up : candles.warm_up + len(rows)],
             values,
             skip=candles.warm_up,
-            row_offset=rows.first,
-            is_last=rows.stop == rows.total,
-            info_bytes=info_bytes,
+            row_offset=rows.start,
+            is_last=rows.stop == total,
         )
-        causes = self._causes(candles, others, statistics, checkpoint)
-        info = encode_info(
-            ResultInfo(candles_read=len(candles), warm_up_candles_used=candles.warm_up),
-            column_infos(names, statistics.missing.tobytes(), statistics.first_valid.tobytes(), causes),
-            ResultInfo(
-                load_micros=(loaded - started) // 1_000,
-                compute_micros=(evaluated - loaded) // 1_000,
-                snapshot_id=self.snapshot_id,
-                warnings=warnings,
-            ),
+        causes = self._causes(candles, others, found, checkpoint)
+        info = layout.info(
+            found,
+            causes,
+            candles_read=len(candles),
+            warm_up_candles_used=candles.warm_up,
+            load_micros=(loaded - started) // 1_000,
+            compute_micros=(evaluated - loaded) // 1_000,
         )
-        if rows.are_all:
+        if is_whole:
             layout.add_info(room, sizes, info)
-            packet.add(Outcome(tuple(sizes)))
-        else:
-            packet.add(Outcome(tuple(sizes), rows.total, rows.stop, info))
+        packet.add(Outcome(tuple(sizes), rows=None if is_whole else Rows(total, rows.stop, info)))
         return True
 
-    def screen(self, symbols: Sequence[str], filter_column: int | None) -> ScreenedChunk:
+    def screen(self, symbols: Sequence[str]) -> ScreenedChunk:
         """Each symbol's last row, of those that pass; a screen's task has a formula."""
-        formula = self.formula
-        if formula is None:
+        formula, screened = self.formula, self.screened
+        if formula is None or screened is None:
             raise SymbolFailure("a screen needs a formula", reason=Reason.INVALID_REQUEST)
         load = last_candles(
             self.environment.candle_repo,
@@ -170,29 +170,40 @@ class SymbolWork:
             symbols,
             load=load,
             formula=formula,
-            filter_column=filter_column,
+            filter_column=screened.filter_column if screened.HasField("filter_column") else None,
             buffers=self.buffers.values,
             load_others=self._load_others if formula.other_symbols else None,
             new_checkpoint=partial(_time_limit, limit_millis) if limit_millis else None,
         )
 
     def _load(self, symbol: str) -> Candles:
+        last_n, repo = self.task.last_n, self.environment.candle_repo
         warm_up_candles = self.formula.warm_up_candles if self.formula else 0
-        candles = self.environment.candle_repo.load(
+        if last_n and self.formula and self.date_range.start_micros == MIN_MICROS:
+            candles = repo.load_last(
+                symbol,
+                self.timeframe,
+                self.date_range.end_micros,
+                warm_up_candles=warm_up_candles + last_n - 1,
+                fields=self.fields,
+                snapshot_id=self.snapshot_id,
+            )
+            warm_up = max(0, len(candles) - last_n)
+            return Candles(symbol, candles.open_time_micros, candles.fields, warm_up)
+        candles = repo.load(
             symbol, self.timeframe, self.date_range, warm_up_candles=warm_up_candles, snapshot_id=self.snapshot_id
         )
-        if self.task.last_n:
-            candles = candles.last(self.task.last_n, warm_up_candles=warm_up_candles)
-        return candles
+        return candles.last(last_n, warm_up_candles=warm_up_candles) if last_n else candles
 
-    def _names(self, candles: Candles) -> tuple[str, ...]:
-        """The outputs; the candles' own fields when there is no formula."""
+    def _layout(self, candles: Candles) -> tuple[tuple[str, ...], ResultLayout]:
+        """The columns, which are the outputs or, when there is no formula, the candles' own fields."""
+        if self.formula is not None and self.layouts:
+            return next(iter(self.layouts.items()))
         if self.formula is not None:
-            return tuple(column.name for column in self.formula.columns)
-        further = sorted(set(candles.fields) - set(PRICE_FIELDS))
-        return tuple(name for name in (*PRICE_FIELDS, *further) if name in candles.fields)
-
-    def _layout(self, names: tuple[str, ...]) -> ResultLayout:
+            names = tuple(column.name for column in self.formula.columns)
+        else:
+            further = sorted(set(candles.fields) - set(PRICE_FIELDS))
+            names = tuple(name for name in (*PRICE_FIELDS, *further) if name in candles.fields)
         layout = self.layouts.get(names)
         if layout is None:
             kinds = [ColumnKind.COLUMN_KIND_NUMBER] * len(names)
@@ -203,14 +214,16 @@ class SymbolWork:
                 kinds,
                 float32=self.task.precision == Precision.PRECISION_FLOAT32,
                 max_message_bytes=self.task.max_message_bytes or DEFAULT_MESSAGE_BYTES,
+                snapshot_id=self.snapshot_id,
+                warnings=self.warnings,
             )
-        return layout
+        return names, layout
 
-    def _cut(self, candles: Candles, rows: _Rows) -> Candles:
+    def _cut(self, candles: Candles, rows: range) -> Candles:
         """The candles that some rows need: their own, those that the formula looks back at, and forward."""
         back = self.formula.warm_up_candles if self.formula else 0
         forward = self.formula.plan.look_ahead_candles if self.formula else 0
-        first = candles.warm_up + rows.first
+        first = candles.warm_up + rows.start
         begin = max(0, first - back)
         end = candles.warm_up + rows.stop + forward
         fields = {name: column[begin:end] for name, column in candles.fields.items()}
@@ -253,8 +266,8 @@ class SymbolWork:
         statistics: ColumnStatistics,
         checkpoint: Callable[[], None],
     ) -> bytes | None:
-        """Why rows have no value, as `column_infos` takes it."""
-        if self.formula is None:
+        """Why rows have no value, as `ResultLayout.info` takes it."""
+        if self.formula is None or statistics.last_missing < 0:
             return None
         found = self.formula.cause_counts(
             statistics.missing,

@@ -25,13 +25,13 @@ from multiprocessing import connection
 from typing import Any, NamedTuple, TypeVar
 
 from candelabra.v1 import ProcessingResult
-from candelabra.worker.v1 import ChunkTask, ScreenedChunk, SymbolTask
+from candelabra.worker.v1 import ChunkTask, JobTask, SymbolTask
 from candelabra_server.candles.factory import create_candle_repository
 from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, WorkerStartError
 from candelabra_server.formulas.compiled.loading import load_machine
 from candelabra_server.formulas.factory import create_formula_service
 from candelabra_server.processing.result_encoding import UNLIMITED_MESSAGE_BYTES, encode_failure
-from candelabra_server.processing.result_transport import ChunkReply, Outcome, PacketReader, PacketWriter, SlotMapping
+from candelabra_server.processing.result_transport import ChunkReply, PacketReader, PacketWriter, SlotMapping
 from candelabra_server.processing.screen_worker import fail_symbols
 from candelabra_server.processing.symbol_work import Environment, SymbolWork, WorkBuffers
 from candelabra_server.processing.worker_logging import CarriedRecord, RecordCollector
@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 _IMPORTED_IN = os.getpid()
 """Process that imported this module: the forkserver's when the preload worked, else the worker's own."""
 
+_JOBS_KEPT = 16
 _T = TypeVar("_T")
 
 
@@ -62,6 +63,8 @@ class _Process:
     """This worker process's own state, the only mutable state of the module."""
 
     environments: dict[tuple[str, str], Environment] = field(default_factory=dict)
+    works: dict[bytes, SymbolWork] = field(default_factory=dict)
+    """By encoded JobTask."""
     buffers: WorkBuffers = field(default_factory=WorkBuffers)
     slots: SlotMapping = field(default_factory=SlotMapping)
     collector: RecordCollector = field(default_factory=RecordCollector)
@@ -120,14 +123,16 @@ def _worker_process_symbol(
     packet = PacketWriter()
     _process_symbols(
         ChunkTask(
-            task=task,
             symbols=[task.symbol],
-            candle_repo_config=json.dumps(dict(candle_repo_config)),
-            formula_service_config=json.dumps(dict(formula_service_config)),
+            job=JobTask(
+                task=task,
+                candle_repo_config=json.dumps(dict(candle_repo_config)),
+                formula_service_config=json.dumps(dict(formula_service_config)),
+            ).SerializeToString(),
         ),
         packet,
     )
-    ((_, (message,)),) = PacketReader(packet.finish(0.0, ()), None)
+    ((_, (message,), _),) = PacketReader(packet.finish(0.0, ()), None)
     return ProcessingResult.FromString(bytes(message))
 
 
@@ -140,48 +145,61 @@ def _packet(chunk: ChunkTask) -> PacketWriter:
 
 def _process_symbols(chunk: ChunkTask, packet: PacketWriter) -> None:
     """The core of both entry points: an outcome a symbol, in order, until the packet is full or nobody wants it."""
-
-    def prepare() -> SymbolWork:
-        load_machine()  # done already by the forkserver, unless the kernels were compiled since
-        environment = _environment(chunk.candle_repo_config, chunk.formula_service_config)
-        return SymbolWork.prepare(chunk.task, environment, chunk.snapshot_id, _process.buffers)
-
-    work = _guarded(prepare, "its job")
-    if chunk.HasField("screen"):
+    work = _guarded(partial(_work, chunk.job), "its job")
+    if isinstance(work, CandelabraError):
+        _fail(chunk, work, packet)
+        return
+    if work.is_screen:
         _screen(chunk, work, packet)
         return
     for symbol in chunk.symbols:
         if packet.is_unwanted:
             return
-        done: bool | CandelabraError
-        if isinstance(work, CandelabraError):
-            done = work
-        else:
-            done = _guarded(partial(work.run, symbol, packet, chunk.first_row), symbol)
+        done = _guarded(partial(work.run, symbol, packet, chunk.first_row), symbol)
         if isinstance(done, CandelabraError):
             done = packet.add_message(_failure_message(symbol, done))
         if not done:
             return
 
 
-def _screen(chunk: ChunkTask, work: SymbolWork | CandelabraError, packet: PacketWriter) -> None:
-    """All symbols in one message, which the first outcome has."""
+def _work(job: bytes) -> SymbolWork:
+    """What an encoded JobTask says, made ready once while chunks of the job come.
+
+    Raises:
+        CandelabraError: it cannot be done for any symbol.
+    """
+    work = _process.works.get(job)
+    if work is None:
+        load_machine()  # done already by the forkserver, unless the kernels were compiled since
+        task = JobTask.FromString(job)
+        environment = _environment(task.candle_repo_config, task.formula_service_config)
+        work = SymbolWork.prepare(task, environment, _process.buffers)
+        while len(_process.works) >= _JOBS_KEPT:
+            del _process.works[next(iter(_process.works))]
+        _process.works[job] = work
+    return work
+
+
+def _screen(chunk: ChunkTask, work: SymbolWork, packet: PacketWriter) -> None:
+    """All symbols in one message."""
     symbols = chunk.symbols
-
-    def screened() -> ScreenedChunk:
-        if isinstance(work, CandelabraError):
-            return fail_symbols(symbols, work)
-        filter_column = chunk.screen.filter_column if chunk.screen.HasField("filter_column") else None
-        return work.screen(symbols, filter_column)
-
-    answer = _guarded(screened, "a screen")
+    answer = _guarded(partial(work.screen, symbols), "a screen")
     if isinstance(answer, CandelabraError):
         answer = fail_symbols(symbols, answer)
-    if not packet.add_message(answer.SerializeToString()):
+    if not packet.add_message(answer.SerializeToString(), symbols=len(symbols)):
         logger.error("the answer of %d symbols is larger than a slot", len(symbols))
-        packet.add_message(fail_symbols(symbols, _internal_failure()).SerializeToString())
-    for _ in symbols[1:]:
-        packet.add(Outcome(()))
+        packet.add_message(fail_symbols(symbols, _internal_failure()).SerializeToString(), symbols=len(symbols))
+
+
+def _fail(chunk: ChunkTask, failure: CandelabraError, packet: PacketWriter) -> None:
+    """The same failure for every symbol, as far as there is room."""
+    symbols = chunk.symbols
+    if JobTask.FromString(chunk.job).HasField("screen"):
+        packet.add_message(fail_symbols(symbols, failure).SerializeToString(), symbols=len(symbols))
+        return
+    for symbol in symbols:
+        if not packet.add_message(_failure_message(symbol, failure)):
+            return
 
 
 def _failure_message(symbol: str, failure: CandelabraError) -> bytes:

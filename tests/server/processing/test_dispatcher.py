@@ -42,7 +42,7 @@ class Bodies:
     """Passes on what workers wrote."""
 
     def collect(self, done, seconds):
-        return [bytes(message) for item in done for message in item.messages]
+        return (bytes(message) for item in done for message in item.messages)
 
 
 def plan(*symbols):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from candelabra.v1 import ColumnKind, Compatibility, ProcessingResult, SavedFormula
-from candelabra.worker.v1 import ChunkTask
+from candelabra.worker.v1 import ChunkTask, JobTask
 from candelabra_server.errors import InvalidRequestError, Reason
 from candelabra_server.formulas.saved import DeclaredParameter
 from candelabra_server.formulas.saved import SavedFormula as StoredFormula
@@ -66,14 +66,14 @@ def test_a_job_calls_saved_formulas_from_its_text(store):
 def test_workers_use_the_version_that_the_job_was_planned_with(store):
     """What a job needs goes with its chunks: a change, a delete or another machine's disk cannot reach it."""
     planned = store.get("trend")
-    task = ChunkTask(symbols=["A"])
+    task = JobTask()
     task.task.timeframe, task.task.formula_expression = "1d", "@trend(3)"
     task.task.saved_formulas.append(to_message(planned))
     task.candle_repo_config = (
         '{"type": "support.memory_repository:create", "symbols": ["A"], "rows": 100, "marker": ""}'
     )
     task.formula_service_config = '{"type": "builtin"}'
-    reply = _worker_process_chunk(task.SerializeToString())
+    reply = _worker_process_chunk(ChunkTask(job=task.SerializeToString(), symbols=["A"]).SerializeToString())
     result = ProcessingResult.FromString(bytes(next(iter(PacketReader(reply, None)))[1][0]))
     (expected,) = run(job("A", "sma(close, 3)"), "A", service=FormulaService())
     np.testing.assert_array_equal(values_of(result), values_of(expected))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from candelabra.v1 import ProcessingJob
-from candelabra.worker.v1 import ChunkTask
+from candelabra.worker.v1 import ChunkTask, JobTask
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import InvalidRequestError, Reason
 from candelabra_server.formulas.service import FormulaService
@@ -58,10 +58,11 @@ def test_a_chunk_has_the_jobs_part_and_its_symbols():
     chunk = ChunkTask.FromString(made.chunk_bytes(["A", "B"]))
     made.close()
     assert list(chunk.symbols) == ["A", "B"]
-    assert chunk.task.timeframe == "1d"
-    assert chunk.task.formula_expression == "close"
-    assert chunk.snapshot_id == "memory-1"
-    assert json.loads(chunk.candle_repo_config) == {"type": "x"}
+    job = JobTask.FromString(chunk.job)
+    assert job.task.timeframe == "1d"
+    assert job.task.formula_expression == "close"
+    assert job.snapshot_id == "memory-1"
+    assert json.loads(job.candle_repo_config) == {"type": "x"}
     assert made.job_id == "mine"
     assert made.weight == 1
 

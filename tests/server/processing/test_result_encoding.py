@@ -18,7 +18,6 @@ from candelabra_server.processing.result_encoding import (
     column_infos,
     encode_failure,
     encode_header,
-    encode_info,
     joined_info,
 )
 
@@ -42,7 +41,7 @@ def kernels(request, monkeypatch):
 
 
 def encode_rows(
-    symbol, times, columns, info, *, float32=False, max_message_bytes=DEFAULT_MESSAGE_BYTES, skip=0, row_offset=0
+    symbol, times, columns, *, float32=False, max_message_bytes=DEFAULT_MESSAGE_BYTES, skip=0, row_offset=0, read=0
 ):
     """A symbol's messages, as a worker makes them."""
     layout = ResultLayout(
@@ -50,15 +49,18 @@ def encode_rows(
         [column.kind for column in columns],
         float32=float32,
         max_message_bytes=max_message_bytes,
+        snapshot_id="state:1d",
+        warnings=["look out"],
     )
     table = np.array([column.values for column in columns], dtype=float).reshape(len(columns), -1)
-    info_bytes = layout.info_bytes(info.warnings)
-    most = layout.most_bytes(symbol, len(times), info_bytes)
-    assert layout.rows_that_fit(symbol, most, info_bytes) >= len(times)
+    most = layout.most_bytes(len(times))
+    assert layout.rows_that_fit(most) >= len(times)
     room = np.empty(most, dtype=np.uint8)
-    sizes, found = layout.write(room, symbol, times, table, skip=skip, row_offset=row_offset, info_bytes=info_bytes)
-    infos = column_infos(layout.names, found.missing.tobytes(), found.first_valid.tobytes(), None)
-    layout.add_info(room, sizes, encode_info(info, infos, ResultInfo()))
+    sizes, found = layout.write(room, symbol, times, table, skip=skip, row_offset=row_offset)
+    info = layout.info(
+        found, None, candles_read=read, warm_up_candles_used=3 * read, load_micros=0, compute_micros=1_000 * read
+    )
+    layout.add_info(room, sizes, info)
     ends = np.cumsum(sizes)
     return [bytes(room[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
@@ -92,12 +94,14 @@ def test_the_bytes_are_those_of_the_plain_message(rows, symbol, float32):
     array = np.array(rows, dtype=float).reshape(-1, 2)
     columns = [ResultColumn("first", NUMBER, array[:, 0].copy()), ResultColumn("second", SIGNAL, array[:, 1].copy())]
     times = np.arange(len(rows), dtype=np.int64) * 1_000 - 5
-    expected = plain(symbol, times, columns, ResultInfo(candles_read=7), float32=float32)
-    assert encode_rows(symbol, times, columns, ResultInfo(candles_read=7), float32=float32) == [expected]
+    told = {"snapshot_id": "state:1d", "warnings": ["look out"]}
+    info = ResultInfo(candles_read=7, warm_up_candles_used=21, compute_micros=7_000, **told)
+    expected = plain(symbol, times, columns, info, float32=float32)
+    assert encode_rows(symbol, times, columns, float32=float32, read=7) == [expected]
 
 
 def test_the_servers_fields_join_in_front():
-    (body,) = encode_rows("A", np.arange(3), [ResultColumn("value", NUMBER, np.arange(3.0))], ResultInfo())
+    (body,) = encode_rows("A", np.arange(3), [ResultColumn("value", NUMBER, np.arange(3.0))])
     header = encode_header(job_id="j", sequence=9, symbols_total=5, symbols_done=2, attempts=1)
     whole = ProcessingResult.FromString(header + body)
     assert (whole.job_id, whole.sequence, whole.symbols_total, whole.symbols_done, whole.attempts) == ("j", 9, 5, 2, 1)
@@ -112,7 +116,7 @@ def test_parts_fit_and_add_up(rows, columns, float32):
     random = np.random.default_rng(1)
     values = [random.normal(size=rows) for _ in range(columns)]
     made = [ResultColumn(f"column {index}", NUMBER, array) for index, array in enumerate(values)]
-    parts = encode_rows("SYMBOL", np.arange(rows), made, ResultInfo(), float32=float32, max_message_bytes=limit)
+    parts = encode_rows("SYMBOL", np.arange(rows), made, float32=float32, max_message_bytes=limit)
     header = encode_header(
         job_id="x" * 128, sequence=2**40, symbols_total=2**31 - 1, symbols_done=2**31 - 1, attempts=3
     )
@@ -131,7 +135,7 @@ def test_parts_fit_and_add_up(rows, columns, float32):
 
 
 def test_values_beyond_float32_become_infinite_quietly():
-    (body,) = encode_rows("A", np.arange(1), [ResultColumn("v", NUMBER, np.array([1e300]))], ResultInfo(), float32=True)
+    (body,) = encode_rows("A", np.arange(1), [ResultColumn("v", NUMBER, np.array([1e300]))], float32=True)
     assert ProcessingResult.FromString(body).columns[0].values_f32 == [math.inf]
 
 
@@ -141,7 +145,7 @@ def test_each_column_is_described():
         ResultColumn("never", NUMBER, np.full(3, np.nan)),
         ResultColumn("always", SIGNAL, np.zeros(3)),
     ]
-    (body,) = encode_rows("A", np.arange(3), columns, ResultInfo())
+    (body,) = encode_rows("A", np.arange(3), columns)
     described = [(c.name, c.first_valid_row, c.nan_count) for c in ProcessingResult.FromString(body).info.columns]
     assert described == [("late", 2, 2), ("never", -1, 3), ("always", 0, 0)]
 
@@ -149,8 +153,8 @@ def test_each_column_is_described():
 def test_rows_before_the_range_are_left_out_and_rows_count_from_its_first():
     values = np.array([1.0, np.nan, np.nan, 4.0, 5.0])
     times = np.arange(3)
-    (skipping,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values)], ResultInfo(), skip=2)
-    (alone,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values[2:].copy())], ResultInfo())
+    (skipping,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values)], skip=2)
+    (alone,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values[2:].copy())])
     assert skipping == alone
     described = ProcessingResult.FromString(skipping).info.columns[0]
     assert (described.first_valid_row, described.nan_count) == (1, 1)
@@ -159,7 +163,7 @@ def test_rows_before_the_range_are_left_out_and_rows_count_from_its_first():
 def test_float32_counts_as_float64_does():
     values = np.array([np.nan, np.nan, 1e300, np.nan])
     times = np.arange(3)
-    (body,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values)], ResultInfo(), float32=True, skip=1)
+    (body,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values)], float32=True, skip=1)
     described = ProcessingResult.FromString(body).info.columns[0]
     assert (described.first_valid_row, described.nan_count) == (1, 2)
 
@@ -175,8 +179,8 @@ def test_the_info_of_ranges_is_that_of_the_whole():
             np.array(firsts, dtype=np.int64).tobytes(),
             causes.tobytes(),
         )
-        info = encode_info(ResultInfo(candles_read=10), columns, ResultInfo(snapshot_id="s", compute_micros=1))
-        infos.append((first_row, info))
+        before, after = ResultInfo(candles_read=10), ResultInfo(snapshot_id="s", compute_micros=1)
+        infos.append((first_row, before.SerializeToString() + columns + after.SerializeToString()))
     whole = ProcessingResult.FromString(joined_info(infos)).info
     assert (whole.candles_read, whole.compute_micros, whole.snapshot_id) == (30, 3, "s")
     assert [(c.name, c.first_valid_row, c.nan_count) for c in whole.columns] == [("a", 8, 8), ("b", 2, 8)]

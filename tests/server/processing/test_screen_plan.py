@@ -5,7 +5,7 @@ import json
 import pytest
 
 from candelabra.v1 import ColumnKind, Formula
-from candelabra.worker.v1 import ChunkTask
+from candelabra.worker.v1 import ChunkTask, JobTask
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import InvalidRequestError, Reason
 from candelabra_server.formulas.service import FormulaService
@@ -40,11 +40,11 @@ def violations(request):
 
 def test_workers_are_told_to_look_at_the_last_row_up_to_the_time():
     made = plan(screen("A*", THREE, as_of="2020-02-01", filter="pick", screen_id="mine", weight=3))
-    chunk = ChunkTask.FromString(made.job.chunk_bytes(["A"]))
-    assert (chunk.task.date_range_start, chunk.task.date_range_end, chunk.task.last_n) == ("", "2020-02-01", 1)
-    assert (chunk.task.timeframe, chunk.task.formula_expression) == ("1d", THREE)
-    assert chunk.screen.filter_column == 2
-    assert chunk.snapshot_id == "memory-1"
+    task = JobTask.FromString(ChunkTask.FromString(made.job.chunk_bytes(["A"])).job)
+    assert (task.task.date_range_start, task.task.date_range_end, task.task.last_n) == ("", "2020-02-01", 1)
+    assert (task.task.timeframe, task.task.formula_expression) == ("1d", THREE)
+    assert task.screen.filter_column == 2
+    assert task.snapshot_id == "memory-1"
     assert (made.screen_id, made.job.symbols, made.job.weight) == ("mine", ("A", "AA"), 3)
 
 
@@ -72,10 +72,10 @@ def test_a_screen_without_an_id_gets_one():
 )
 def test_the_filter_is_the_output_that_is_named_or_the_only_one_when_it_is_a_signal(expression, wanted, column):
     made = plan(screen("A", expression, filter=wanted))
-    chunk = ChunkTask.FromString(made.job.shared_bytes)
+    task = JobTask.FromString(ChunkTask.FromString(made.job.shared_bytes).job)
     assert made.filter_column == column
-    assert chunk.HasField("screen")
-    assert (chunk.screen.filter_column if chunk.screen.HasField("filter_column") else None) == column
+    assert task.HasField("screen")
+    assert (task.screen.filter_column if task.screen.HasField("filter_column") else None) == column
 
 
 @pytest.mark.parametrize(

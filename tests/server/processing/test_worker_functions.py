@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from candelabra.v1 import ColumnKind, Precision, ProcessingResult
-from candelabra.worker.v1 import ChunkTask, SymbolTask
+from candelabra.worker.v1 import ChunkTask, JobTask, SymbolTask
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_plan import prepare_symbol_args
 from candelabra_server.processing.result_transport import PacketReader
@@ -79,15 +79,17 @@ def test_a_symbols_name_may_have_any_letters():
 
 
 def test_a_chunk_answers_its_symbols_in_order():
-    chunk = ChunkTask(
+    shared = JobTask(
         task=SymbolTask(**prepare_symbol_args("", job("x", "close"))),
-        symbols=["B", "NOPE", "A"],
         candle_repo_config=json.dumps(config("A", "B")),
         formula_service_config=json.dumps(FORMULAS),
     )
+    chunk = ChunkTask(job=shared.SerializeToString(), symbols=["B", "NOPE", "A"])
     reply = _worker_process_chunk(chunk.SerializeToString())
     results = [
-        ProcessingResult.FromString(bytes(message)) for _, messages in PacketReader(reply, None) for message in messages
+        ProcessingResult.FromString(bytes(message))
+        for _, messages, _ in PacketReader(reply, None)
+        for message in messages
     ]
     assert [result.symbol for result in results] == ["B", "NOPE", "A"]
     assert [result.error.reason for result in results] == ["", "UNKNOWN_SYMBOL", ""]

@@ -49,25 +49,31 @@ class SymbolTask(_message.Message):
     saved_formulas: _containers.RepeatedCompositeFieldContainer[_formulas_pb2.SavedFormula]
     def __init__(self, symbol: _Optional[str] = ..., timeframe: _Optional[str] = ..., date_range_start: _Optional[str] = ..., date_range_end: _Optional[str] = ..., formula_expression: _Optional[str] = ..., formula_id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., precision: _Optional[_Union[_processing_pb2.Precision, str]] = ..., last_n: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., allow_lookahead: bool = ..., symbol_time_limit_millis: _Optional[int] = ..., qlib_defects: bool = ..., float32_fields: bool = ..., saved_formulas: _Optional[_Iterable[_Union[_formulas_pb2.SavedFormula, _Mapping]]] = ...) -> None: ...
 
-class ChunkTask(_message.Message):
-    __slots__ = ("task", "symbols", "candle_repo_config", "formula_service_config", "snapshot_id", "screen", "slot", "first_row")
+class JobTask(_message.Message):
+    __slots__ = ("task", "candle_repo_config", "formula_service_config", "snapshot_id", "screen")
     TASK_FIELD_NUMBER: _ClassVar[int]
-    SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     CANDLE_REPO_CONFIG_FIELD_NUMBER: _ClassVar[int]
     FORMULA_SERVICE_CONFIG_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     SCREEN_FIELD_NUMBER: _ClassVar[int]
-    SLOT_FIELD_NUMBER: _ClassVar[int]
-    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
     task: SymbolTask
-    symbols: _containers.RepeatedScalarFieldContainer[str]
     candle_repo_config: str
     formula_service_config: str
     snapshot_id: str
     screen: ScreenTask
+    def __init__(self, task: _Optional[_Union[SymbolTask, _Mapping]] = ..., candle_repo_config: _Optional[str] = ..., formula_service_config: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., screen: _Optional[_Union[ScreenTask, _Mapping]] = ...) -> None: ...
+
+class ChunkTask(_message.Message):
+    __slots__ = ("job", "symbols", "slot", "first_row")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    SYMBOLS_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
+    job: bytes
+    symbols: _containers.RepeatedScalarFieldContainer[str]
     slot: ResultSlot
     first_row: int
-    def __init__(self, task: _Optional[_Union[SymbolTask, _Mapping]] = ..., symbols: _Optional[_Iterable[str]] = ..., candle_repo_config: _Optional[str] = ..., formula_service_config: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., screen: _Optional[_Union[ScreenTask, _Mapping]] = ..., slot: _Optional[_Union[ResultSlot, _Mapping]] = ..., first_row: _Optional[int] = ...) -> None: ...
+    def __init__(self, job: _Optional[bytes] = ..., symbols: _Optional[_Iterable[str]] = ..., slot: _Optional[_Union[ResultSlot, _Mapping]] = ..., first_row: _Optional[int] = ...) -> None: ...
 
 class ResultSlot(_message.Message):
     __slots__ = ("path", "flag", "start", "size")
