@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -44,6 +45,7 @@ __all__ = [
 
 _JOB_ID = re.compile(r"[A-Za-z0-9._:-]{0,128}")
 _LONGEST_SYMBOL = 64
+_ALL = "*"
 _SMALLEST_MESSAGE, _LARGEST_MESSAGE = 16_384, 67_108_864
 _SMALLEST_WEIGHT, _LARGEST_WEIGHT = 0.01, 100.0
 _MOST_VIOLATIONS = 100
@@ -159,15 +161,20 @@ def check_symbol_names(wanted: Sequence[str], limits: JobLimits) -> list[Violati
 
 
 def matching_symbols(patterns: Sequence[str], stored: Sequence[str]) -> dict[str, list[str]]:
-    """The stored symbols that each pattern matches (`*` any characters, `?` one); exact names match themselves."""
-    known = set(stored)
+    """The stored symbols, which are sorted, that each pattern matches (`*` any characters, `?` one).
+
+    Exact names match themselves.
+    """
     matches: dict[str, list[str]] = {}
     for pattern in dict.fromkeys(patterns):
-        if is_pattern(pattern):
+        if pattern == _ALL:
+            matches[pattern] = list(stored)
+        elif is_pattern(pattern):
             expression = pattern_expression(pattern)
             matches[pattern] = [symbol for symbol in stored if expression.match(symbol)]
         else:
-            matches[pattern] = [pattern] if pattern in known else []
+            place = bisect_left(stored, pattern)
+            matches[pattern] = [pattern] if place < len(stored) and stored[place] == pattern else []
     return matches
 
 
@@ -270,13 +277,11 @@ def _resolve_symbols(
     if stored is None or unfit:
         return ()
     symbols: dict[str, None] = {}
-    matches = matching_symbols(wanted, stored)
+    matches = matching_symbols([name for name in wanted if is_pattern(name)], stored)
     for index, name in enumerate(wanted):
-        found = matches[name]
-        if not found and is_pattern(name):
+        found = matches.get(name, [name])
+        if not found:
             violations.append(Violation(f"symbols[{index}]", f"no stored symbol matches {name!r}"))
-        elif not found:
-            found = [name]
         symbols.update(dict.fromkeys(found))
     if len(symbols) > limits.max_symbols:
         violations.append(

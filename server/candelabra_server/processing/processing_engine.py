@@ -325,7 +325,8 @@ class ProcessingEngine(IProcessingEngine):
         self, plan: JobPlan, collector: Collector, shutdowns: int
     ) -> AsyncGenerator[Iterable[bytes], None]:
         """What the collector makes of a plan's results, as they are done."""
-        await asyncio.to_thread(self._start_first_worker, shutdowns)
+        if not self._is_running(shutdowns):
+            await asyncio.to_thread(self._start_first_worker, shutdowns)
         async with aclosing(self._dispatcher().deliver(plan, collector)) as batches:
             async for messages in batches:
                 yield messages
@@ -396,6 +397,18 @@ class ProcessingEngine(IProcessingEngine):
             else:
                 return
         raise UnavailableError("worker processes cannot be started; the server's log has the cause")
+
+    def _is_running(self, shutdowns: int) -> bool:
+        """Whether there is a pool that takes work, has a worker and a place for results; told without waiting."""
+        executor, slots = self._executor, self._slots
+        return (
+            self._shutdowns == shutdowns
+            and executor is not None
+            and slots is not None
+            and slots[0] is executor
+            and bool(worker_processes(executor))
+            and not is_broken(executor)
+        )
 
     def _start_first_worker(self, shutdowns: int) -> None:
         """Waits until a pool without workers has one: starting it from the event loop would block that."""

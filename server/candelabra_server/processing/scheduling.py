@@ -37,7 +37,9 @@ MAX_UNFETCHED_BYTES = 8 * 1024 * 1024
 MAX_ATTEMPTS = 3
 """A symbol whose worker died this many times is given up."""
 
-_MOST_SYMBOLS_IN_CHUNK = 256
+_MOST_SYMBOLS_IN_CHUNK = 1_024
+_GROWTH = 4
+"""A chunk has at most so many times the symbols of the one before."""
 _NEW_COST_SHARE = 0.2
 
 
@@ -265,4 +267,4 @@ class Scheduler:
         wanted = int(TARGET_SECONDS / max(job.symbol_seconds, 1e-6))
         fitting = int(CHUNK_BYTES / max(job.symbol_bytes, 1.0))
         tail = math.ceil(len(job.symbols) / (2 * self._workers))
-        return max(1, min(wanted, fitting, 2 * job.last_chunk_symbols, tail, _MOST_SYMBOLS_IN_CHUNK))
+        return max(1, min(wanted, fitting, _GROWTH * job.last_chunk_symbols, tail, _MOST_SYMBOLS_IN_CHUNK))

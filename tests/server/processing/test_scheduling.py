@@ -53,7 +53,7 @@ def test_chunks_grow_towards_the_target_and_shrink_at_the_end():
         sizes.append(len(chunk.symbols))
         finish(scheduler, chunk, len(chunk.symbols) * TARGET_SECONDS / 50)
         scheduler.fetched(job, 100)
-    assert sizes[:6] == [1, 2, 4, 8, 16, 32]
+    assert sizes[:4] == [1, 4, 16, 50]
     assert max(sizes) == 50
     assert sizes[-1] == 1
     assert sum(sizes) == 1_000
@@ -233,7 +233,7 @@ def test_chunks_grow_no_further_than_the_bytes_that_are_copied_at_once():
         size = len(chunk.symbols) * CHUNK_BYTES // 10
         finish(scheduler, chunk, 0.0001 * len(chunk.symbols), size)
         scheduler.fetched(job, size)
-    assert sizes == [1, 2, 4, 8, *[10] * 8]
+    assert sizes == [1, 4, *[10] * 10]
 
 
 def test_symbols_for_which_a_chunk_had_no_room_are_next():
@@ -242,7 +242,7 @@ def test_symbols_for_which_a_chunk_had_no_room_are_next():
     first = scheduler.take()
     finish(scheduler, first, 0.0001)
     chunk = scheduler.take()
-    assert chunk.symbols == ("S1", "S2")
+    assert chunk.symbols == ("S1", "S2", "S3", "S4")
     scheduler.finished(chunk, 0.0001, done=1, result_bytes=100)
     assert scheduler.take().symbols[0] == "S2"
 
