@@ -18,11 +18,13 @@ from candelabra_server.formulas.limits import FormulaLimits
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.formulas.store import FormulaStore
 from candelabra_server.processing.processing_engine import ProcessingEngine
+from candelabra_server.processing.result_transport import TransportSettings
 
 __all__ = ["serve"]
 
 logger = logging.getLogger(__name__)
 
+_MEBIBYTE = 1024 * 1024
 _SHUTDOWN_LIMIT_SECONDS = 5.0
 """Jobs had their time to finish before: what a worker still does then is not wanted any more."""
 
@@ -51,6 +53,11 @@ async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleReposit
         config.workers,
         shutdown_limit_seconds=_SHUTDOWN_LIMIT_SECONDS,
         limits=config.limits,
+        transport=TransportSettings(
+            folder=config.results_folder,
+            slot_bytes=config.result_slot_mebibytes * _MEBIBYTE,
+            max_waiting_bytes=config.job_buffer_mebibytes * _MEBIBYTE,
+        ),
     ) as engine:
         # The pool's helper process runs by now; grpc is imported after it, never before.
         from candelabra_server.rpc.server import RpcServer  # noqa: PLC0415

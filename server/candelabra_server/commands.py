@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +56,32 @@ Insecure = Annotated[
     bool, typer.Option("--insecure", help="Allow an address other than this machine's own without encryption.")
 ]
 DrainSeconds = Annotated[float, typer.Option(min=0, help="After SIGTERM: how long running jobs may go on.")]
+ResultsFolder = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="CANDELABRA_RESULTS_FOLDER",
+        help="Folder for results on their way from workers, best one in memory.",
+        show_default="shared memory, or that for temporary files",
+    ),
+]
+ResultSlot = Annotated[
+    int,
+    typer.Option(
+        envvar="CANDELABRA_RESULT_SLOT",
+        metavar="MIB",
+        min=1,
+        help="Most results of one chunk of work; the folder has 2 × (workers + 1) times this.",
+    ),
+]
+JobBuffer = Annotated[
+    int,
+    typer.Option(
+        envvar="CANDELABRA_JOB_BUFFER",
+        metavar="MIB",
+        min=1,
+        help="Results of a job that may wait for its client before no more are computed.",
+    ),
+]
 
 
 def run() -> None:
@@ -98,11 +125,23 @@ def serve(
     drain_seconds: DrainSeconds = 30.0,
     *,
     insecure: Insecure = False,
+    results_folder: ResultsFolder = None,
+    result_slot: ResultSlot = 16,
+    job_buffer: JobBuffer = 8,
 ) -> None:
     """Serve jobs until SIGTERM or Ctrl-C, then finish what runs."""
     from candelabra_server.app import serve as serve_until_stopped  # noqa: PLC0415 - only this command needs it
 
-    config = _config(listen, store, workers, drain_seconds, insecure=insecure)
+    config = ServerConfig(
+        listen=listen,
+        store=store,
+        workers=workers or available_cpus(),
+        insecure=insecure,
+        drain_seconds=drain_seconds,
+        results_folder=results_folder,
+        result_slot_mebibytes=result_slot,
+        job_buffer_mebibytes=job_buffer,
+    )
     with _filling_kernel_cache() as filling:
         asyncio.run(serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo, filling)))
     _out.print("stopped")
@@ -130,11 +169,24 @@ def check_config(
     drain_seconds: DrainSeconds = 30.0,
     *,
     insecure: Insecure = False,
+    results_folder: ResultsFolder = None,
+    result_slot: ResultSlot = 16,
+    job_buffer: JobBuffer = 8,
 ) -> None:
     """Check the settings that `serve` would use and print them."""
-    config = _config(listen, store, workers, drain_seconds, insecure=insecure)
-    for name in ("listen", "store", "workers", "drain_seconds", "insecure"):
-        _out.print(f"{name} = {getattr(config, name)}", markup=False)
+    config = ServerConfig(
+        listen=listen,
+        store=store,
+        workers=workers or available_cpus(),
+        insecure=insecure,
+        drain_seconds=drain_seconds,
+        results_folder=results_folder,
+        result_slot_mebibytes=result_slot,
+        job_buffer_mebibytes=job_buffer,
+    )
+    for setting in fields(config):
+        if setting.name != "limits":
+            _out.print(f"{setting.name} = {getattr(config, setting.name)}", markup=False)
 
 
 @_app.command()
@@ -234,16 +286,6 @@ def _columns_by_role(options: Sequence[str]) -> Mapping[str, str]:
             )
         columns[role] = name
     return columns
-
-
-def _config(listen: str, store: Path, workers: int | None, drain_seconds: float, *, insecure: bool) -> ServerConfig:
-    return ServerConfig(
-        listen=listen,
-        store=store,
-        workers=workers or available_cpus(),
-        insecure=insecure,
-        drain_seconds=drain_seconds,
-    )
 
 
 def _banner(

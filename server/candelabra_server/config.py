@@ -50,6 +50,12 @@ class ServerConfig:
     """Allows an address that other machines can reach although traffic is not encrypted."""
     drain_seconds: float = 30.0
     """After SIGTERM: how long running jobs may go on."""
+    results_folder: Path | None = None
+    """Folder for results on their way from workers to the server, best in memory; None chooses."""
+    result_slot_mebibytes: int = 16
+    """Most results of one chunk of work, 1 or more; there are 2 × (workers + 1) slots of this size."""
+    job_buffer_mebibytes: int = 8
+    """Results of a job that may wait for its client before no more are computed, 1 or more."""
     limits: JobLimits = JobLimits()
 
     def __post_init__(self) -> None:
@@ -57,6 +63,9 @@ class ServerConfig:
             raise ConfigurationError(f"workers must be 1 or more, not {self.workers}")
         if not self.drain_seconds >= 0:
             raise ConfigurationError(f"drain seconds must be 0 or more, not {self.drain_seconds}")
+        for name in ("result_slot_mebibytes", "job_buffer_mebibytes"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name.replace('_', ' ')} must be 1 or more, not {getattr(self, name)}")
         try:
             is_file = self.store.exists() and not self.store.is_dir()
         except OSError as error:

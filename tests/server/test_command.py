@@ -123,6 +123,8 @@ def test_an_empty_store_is_served_with_a_hint(tmp_path):
         (["serve", "--listen", "nowhere"], 1, "not HOST:PORT"),
         (["serve", "--workers", "0"], 2, "--workers"),
         (["serve", "--unknown"], 2, "--unknown"),
+        (["serve", "--listen", "127.0.0.1:0", "--results-folder", "no-such-folder"], 1, "--results-folder"),
+        (["serve", "--result-slot", "0"], 2, "--result-slot"),
         (["import", "no-such-file.csv", "--timeframe", "1d"], 2, "no-such-file.csv"),
         (["--log-level", "loud", "check-config"], 2, "loud"),
         (["serves"], 2, "serves"),
@@ -155,12 +157,21 @@ def test_a_refused_import_lists_what_is_wrong_and_leaves_nothing(tmp_path):
 
 def test_settings_come_from_the_environment_and_are_shown(tmp_path):
     finished = command(
-        "check-config", CANDELABRA_LISTEN="127.0.0.1:7", CANDELABRA_WORKERS="3", CANDELABRA_STORE=str(tmp_path)
+        "check-config",
+        CANDELABRA_LISTEN="127.0.0.1:7",
+        CANDELABRA_WORKERS="3",
+        CANDELABRA_STORE=str(tmp_path),
+        CANDELABRA_RESULTS_FOLDER=str(tmp_path / "results"),
+        CANDELABRA_RESULT_SLOT="4",
+        CANDELABRA_JOB_BUFFER="2",
     )
     assert finished.returncode == 0
     assert "listen = 127.0.0.1:7\n" in finished.stdout
     assert "workers = 3\n" in finished.stdout
     assert f"store = {tmp_path}\n" in finished.stdout
+    assert f"results_folder = {tmp_path / 'results'}\n" in finished.stdout
+    assert "result_slot_mebibytes = 4\n" in finished.stdout
+    assert "job_buffer_mebibytes = 2\n" in finished.stdout
 
 
 def test_the_version_is_printed():

@@ -33,7 +33,13 @@ def test_what_is_no_address_is_refused(listen):
 
 def test_the_other_values_are_checked(tmp_path):
     (tmp_path / "file").touch()
-    for wrong in ({"workers": 0}, {"workers": 1, "drain_seconds": -1}, {"workers": 1, "store": tmp_path / "file"}):
+    for wrong in (
+        {"workers": 0},
+        {"workers": 1, "drain_seconds": -1},
+        {"workers": 1, "store": tmp_path / "file"},
+        {"workers": 1, "result_slot_mebibytes": 0},
+        {"workers": 1, "job_buffer_mebibytes": 0},
+    ):
         with pytest.raises(ConfigurationError):
             ServerConfig(**wrong)
 

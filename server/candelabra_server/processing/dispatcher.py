@@ -23,7 +23,7 @@ from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, Una
 from candelabra_server.processing.job_plan import JobPlan
 from candelabra_server.processing.result_order import Done, ResultOrder
 from candelabra_server.processing.result_transport import ChunkReply, PacketReader, Slot
-from candelabra_server.processing.scheduling import MAX_ATTEMPTS, Chunk, JobQueue, Scheduler
+from candelabra_server.processing.scheduling import MAX_ATTEMPTS, MAX_UNFETCHED_BYTES, Chunk, JobQueue, Scheduler
 from candelabra_server.processing.worker_logging import replay
 
 __all__ = ["Collector", "Dispatcher", "Submitted", "WorkerPool"]
@@ -111,9 +111,9 @@ class _Active(NamedTuple):
 class Dispatcher:
     """Runs the plans of one event loop on a pool, fairly."""
 
-    def __init__(self, pool: WorkerPool, *, workers: int) -> None:
+    def __init__(self, pool: WorkerPool, *, workers: int, max_waiting_bytes: int = MAX_UNFETCHED_BYTES) -> None:
         self._pool = pool
-        self._scheduler = Scheduler(workers=workers)
+        self._scheduler = Scheduler(workers=workers, max_unfetched_bytes=max_waiting_bytes)
         self._jobs: dict[JobQueue, _Active] = {}
         self._loop = asyncio.get_running_loop()
         self._is_broken = False

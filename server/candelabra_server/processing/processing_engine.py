@@ -470,7 +470,11 @@ class ProcessingEngine(IProcessingEngine):
                 if current is not None and current.is_in_use:
                     raise RuntimeError("the engine has jobs on another event loop; wait for them, or use two engines")
                 # A proxy: an engine that is forgotten is found by counting references, not by a later collection.
-                current = self._current_dispatcher = Dispatcher(weakref.proxy(self), workers=self._max_workers)
+                current = self._current_dispatcher = Dispatcher(
+                    weakref.proxy(self),
+                    workers=self._max_workers,
+                    max_waiting_bytes=self._transport.max_waiting_bytes,
+                )
             return current
 
     def _worker_configs(self) -> WorkerConfigs:

@@ -33,6 +33,7 @@ import numpy.typing as npt
 from candelabra.worker.v1 import ResultSlot
 from candelabra_server.candles.file_lock import remove_unless_locked, try_lock_shared
 from candelabra_server.errors import ConfigurationError
+from candelabra_server.processing.scheduling import MAX_UNFETCHED_BYTES
 from candelabra_server.processing.worker_logging import CarriedRecord
 
 __all__ = [
@@ -73,13 +74,16 @@ class TransportSettings:
         folder: of the mapped file; None chooses shared memory, or the folder for temporary files where that has not
             enough room.
         slot_bytes: the most that one chunk's results take, 1 MiB or more.
+        max_waiting_bytes: results of a job that may wait for its client before no more are computed; what is in flight
+            then is added.
 
     Raises:
-        ValueError: `slot_bytes` is too small.
+        ValueError: a size is too small.
     """
 
     folder: Path | None = None
     slot_bytes: int = DEFAULT_SLOT_BYTES
+    max_waiting_bytes: int = MAX_UNFETCHED_BYTES
 
     def __post_init__(self) -> None:
         if self.slot_bytes < _LEAST_SLOT_BYTES or self.slot_bytes % mmap.PAGESIZE:
@@ -87,6 +91,8 @@ class TransportSettings:
                 f"slot_bytes must be {_LEAST_SLOT_BYTES:,} or more and a multiple of {mmap.PAGESIZE:,}, "
                 f"not {self.slot_bytes:,}"
             )
+        if self.max_waiting_bytes < 1:
+            raise ValueError(f"max_waiting_bytes must be 1 or more, not {self.max_waiting_bytes:,}")
 
 
 class ChunkReply(NamedTuple):
@@ -331,7 +337,7 @@ def _create(folder: Path | None, size: int) -> tuple[IO[bytes], Path]:
             problems.append(f"{place}: {error.strerror or error}")
     raise ConfigurationError(
         f"results need {size / 1e6:,.0f} MB of space in a folder, which cannot be had ({'; '.join(problems)}); "
-        "choose another folder with --results-folder, fewer --workers or smaller slots"
+        "choose another one with --results-folder, or less space with --workers or --result-slot"
     )
 
 
