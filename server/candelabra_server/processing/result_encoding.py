@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from candelabra.v1 import ColumnInfo, ColumnKind, NanReasons, ProcessingResult, ResultInfo, SymbolError
+from candelabra.v1 import ColumnInfo, ColumnKind, NanReasons, ResultInfo, SymbolError
 from candelabra.worker.v1 import EncodedResult
 from candelabra_server.domain.candles import FloatTable, MicrosColumn
 from candelabra_server.errors import CandelabraError
@@ -26,10 +26,10 @@ __all__ = [
     "DEFAULT_MESSAGE_BYTES",
     "UNLIMITED_MESSAGE_BYTES",
     "ColumnStatistics",
+    "HeaderEncoder",
     "ResultLayout",
     "column_infos",
     "encode_failure",
-    "encode_header",
     "joined_info",
 ]
 
@@ -54,6 +54,8 @@ _TIMES, _COLUMN, _INFO = b"\x52", b"\x5a", b"\x62"
 _COLUMN_NAME, _COLUMN_KIND, _COLUMN_VALUES, _COLUMN_VALUES_F32 = b"\x0a", b"\x10", b"\x1a", b"\x22"
 _INFO_COLUMNS = b"\x1a"
 _CANDLES_READ, _WARM_UP_CANDLES_USED, _LOAD_MICROS, _COMPUTE_MICROS = b"\x08", b"\x10", b"\x20", b"\x28"
+_JOB_ID, _SEQUENCE, _SYMBOLS_TOTAL, _SYMBOLS_DONE, _ATTEMPTS = b"\x0a", b"\x10", b"\x18", b"\x20", b"\x28"
+_BYTES = [bytes((number,)) for number in range(256)]
 _KEPT_PREFIXES = 64
 
 _Prefixes = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
@@ -291,11 +293,18 @@ def encode_failure(symbol: str, failure: CandelabraError) -> bytes:
     return EncodedResult(symbol=symbol, error=error, last_part=True).SerializeToString()
 
 
-def encode_header(*, job_id: str, sequence: int, symbols_total: int, symbols_done: int, attempts: int) -> bytes:
-    """The fields that only the server knows; goes in front of a worker's bytes."""
-    return ProcessingResult(
-        job_id=job_id, sequence=sequence, symbols_total=symbols_total, symbols_done=symbols_done, attempts=attempts
-    ).SerializeToString()
+class HeaderEncoder:
+    """Encodes the fields of a job's messages that only the server knows; they go in front of a worker's bytes."""
+
+    def __init__(self, *, job_id: str, symbols_total: int) -> None:
+        name = job_id.encode()
+        self._before = (_JOB_ID + _varint(len(name)) + name if name else b"") + _SEQUENCE
+        self._between = _number(_SYMBOLS_TOTAL, symbols_total)
+
+    def encode(self, *, sequence: int, symbols_done: int, attempts: int) -> bytes:
+        """A header; the sequence is 1 or more."""
+        done, tried = _number(_SYMBOLS_DONE, symbols_done), _number(_ATTEMPTS, attempts)
+        return b"".join((self._before, _varint(sequence), self._between, done, tried))
 
 
 def _lead(symbol: str, row_offset: int, *, is_last: bool) -> bytes:
@@ -364,6 +373,10 @@ def _prefix_bounds(ends: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 def _varint(number: int) -> bytes:
     """A number as protobuf encodes lengths and kinds."""
+    if number < 128:
+        return _BYTES[number]
+    if number < 16_384:
+        return _BYTES[number & 127 | 128] + _BYTES[number >> 7]
     encoded = bytearray()
     while number > 127:
         encoded.append(number & 127 | 128)

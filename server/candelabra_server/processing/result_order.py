@@ -55,6 +55,9 @@ class ResultOrder:
 
     def add(self, done: Sequence[Done]) -> list[Done]:
         """Takes results, symbols in any order and the rows of one in theirs; gives those that may be sent now."""
+        if self.open_piece is None and all(item.rows is None for item in done):
+            self.completed += sum([item.symbols for item in done])
+            return list(done)
         ready: list[Done] = []
         queue = deque(done)
         while queue:

@@ -8,7 +8,7 @@ from candelabra.v1 import ScreenFailure, SymbolError
 from candelabra.worker.v1 import ScreenedChunk
 from candelabra_server.errors import CandelabraError
 from candelabra_server.processing.job_plan import JobPlan
-from candelabra_server.processing.result_encoding import encode_failure, encode_header
+from candelabra_server.processing.result_encoding import HeaderEncoder, encode_failure
 from candelabra_server.processing.result_order import Done
 from candelabra_server.processing.screen_plan import ScreenPlan
 from candelabra_server.processing.screen_results import ScreenResults
@@ -20,8 +20,7 @@ class JobMessages:
     """Makes the ProcessingResults of a job. Not safe for concurrent use."""
 
     def __init__(self, plan: JobPlan) -> None:
-        self._job_id = plan.job_id
-        self._symbols_total = len(plan.symbols)
+        self._headers = HeaderEncoder(job_id=plan.job_id, symbols_total=len(plan.symbols))
         self._sequence = 0
         self._symbols_done = 0
 
@@ -36,12 +35,8 @@ class JobMessages:
             for number, body in enumerate(bodies):
                 self._sequence += 1
                 self._symbols_done += number == last
-                header = encode_header(
-                    job_id=self._job_id,
-                    sequence=self._sequence,
-                    symbols_total=self._symbols_total,
-                    symbols_done=self._symbols_done,
-                    attempts=item.attempts,
+                header = self._headers.encode(
+                    sequence=self._sequence, symbols_done=self._symbols_done, attempts=item.attempts
                 )
                 yield b"".join((header, body))
 

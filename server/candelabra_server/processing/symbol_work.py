@@ -188,6 +188,8 @@ class SymbolWork:
                 fields=self.fields,
                 snapshot_id=self.snapshot_id,
             )
+            if last_n == 1:
+                return candles
             warm_up = max(0, len(candles) - last_n)
             return Candles(symbol, candles.open_time_micros, candles.fields, warm_up)
         candles = repo.load(
@@ -282,10 +284,12 @@ class SymbolWork:
 
 def _time_limit(limit_millis: int) -> Callable[[], None]:
     """A check that raises once the time is over; does nothing for 0."""
+    if not limit_millis:
+        return _no_limit
     deadline = time.monotonic() + limit_millis / 1_000
 
     def checkpoint() -> None:
-        if limit_millis and time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             raise SymbolFailure(
                 f"not finished within {limit_millis} ms, the limit that the job sets for a symbol",
                 reason=Reason.SYMBOL_TIME_LIMIT,
@@ -293,6 +297,10 @@ def _time_limit(limit_millis: int) -> Callable[[], None]:
             )
 
     return checkpoint
+
+
+def _no_limit() -> None:
+    """A check where there is nothing to check."""
 
 
 def _few(warnings: Sequence[str]) -> list[str]:

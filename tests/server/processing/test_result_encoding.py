@@ -14,10 +14,10 @@ from candelabra_server.formulas.compiled import loading
 from candelabra_server.formulas.service import CAUSES
 from candelabra_server.processing.result_encoding import (
     DEFAULT_MESSAGE_BYTES,
+    HeaderEncoder,
     ResultLayout,
     column_infos,
     encode_failure,
-    encode_header,
     joined_info,
 )
 
@@ -102,7 +102,7 @@ def test_the_bytes_are_those_of_the_plain_message(rows, symbol, float32):
 
 def test_the_servers_fields_join_in_front():
     (body,) = encode_rows("A", np.arange(3), [ResultColumn("value", NUMBER, np.arange(3.0))])
-    header = encode_header(job_id="j", sequence=9, symbols_total=5, symbols_done=2, attempts=1)
+    header = HeaderEncoder(job_id="j", symbols_total=5).encode(sequence=9, symbols_done=2, attempts=1)
     whole = ProcessingResult.FromString(header + body)
     assert (whole.job_id, whole.sequence, whole.symbols_total, whole.symbols_done, whole.attempts) == ("j", 9, 5, 2, 1)
     assert whole.SerializeToString() == header + body
@@ -117,9 +117,8 @@ def test_parts_fit_and_add_up(rows, columns, float32):
     values = [random.normal(size=rows) for _ in range(columns)]
     made = [ResultColumn(f"column {index}", NUMBER, array) for index, array in enumerate(values)]
     parts = encode_rows("SYMBOL", np.arange(rows), made, float32=float32, max_message_bytes=limit)
-    header = encode_header(
-        job_id="x" * 128, sequence=2**40, symbols_total=2**31 - 1, symbols_done=2**31 - 1, attempts=3
-    )
+    encoder = HeaderEncoder(job_id="x" * 128, symbols_total=2**31 - 1)
+    header = encoder.encode(sequence=2**40, symbols_done=2**31 - 1, attempts=3)
     assert all(len(header) + len(part) <= limit for part in parts)
     decoded = [ProcessingResult.FromString(part) for part in parts]
     assert [part.last_part for part in decoded] == [False] * (len(parts) - 1) + [True]
@@ -166,6 +165,15 @@ def test_float32_counts_as_float64_does():
     (body,) = encode_rows("A", times, [ResultColumn("v", NUMBER, values)], float32=True, skip=1)
     described = ProcessingResult.FromString(body).info.columns[0]
     assert (described.first_valid_row, described.nan_count) == (1, 2)
+
+
+@pytest.mark.parametrize("sequence", [1, 127, 128, 16_383, 16_384, 2**40])
+@pytest.mark.parametrize("symbols_done", [0, 300])
+@pytest.mark.parametrize("job_id", ["", "job-1", "x" * 128])
+def test_a_header_is_that_of_the_plain_message(sequence, symbols_done, job_id):
+    told = {"sequence": sequence, "symbols_done": symbols_done, "attempts": 2}
+    header = HeaderEncoder(job_id=job_id, symbols_total=300).encode(**told)
+    assert header == ProcessingResult(job_id=job_id, symbols_total=300, **told).SerializeToString()
 
 
 def test_the_info_of_ranges_is_that_of_the_whole():
