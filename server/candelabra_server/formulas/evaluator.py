@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -78,13 +79,13 @@ class Evaluation:
 
     def run(self, program: Program, machine: Machine, buffers: Buffers) -> FloatTable:
         """What a program of the plan's steps gives, in the same form."""
-        # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly.
-        with np.errstate(all="ignore"):
-            tables = {
-                source: buffers.table(source, columns, len(self.candles_of(source)))
-                for source, columns in program.columns.items()
-            }
-            self._fill_given(program, tables)
+        tables = {
+            source: buffers.table(source, columns, len(self.candles_of(source)))
+            for source, columns in program.columns.items()
+        }
+        self._fill_given(program, tables)
+        # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly. The machine's do.
+        with np.errstate(all="ignore") if program.has_calls else nullcontext():
             self._run_parts(program, machine, buffers, tables)
         for found, place in program.copies:
             tables[OWN][place] = tables[OWN][found]
