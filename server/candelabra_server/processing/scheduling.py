@@ -2,10 +2,10 @@
 
 - Every job has a queue of symbols and a virtual time that grows by measured cost divided by weight; the
   job that is furthest behind goes next, so a job of one symbol does not wait behind one of 8,000. A new
-  job starts level with the one that ran last, and so does one that goes on after a stall: what it could
-  not use meanwhile is gone.
-- At most workers + 1 chunks are in flight: what was given to the pool cannot be taken back. While other
-  jobs wait, a job has no more than its part of them.
+  job starts level with the one that ran last, and so does one that goes on after a stall or a range of
+  rows: what it could not use meanwhile is gone.
+- At most workers + 1 chunks are in flight: what was given to the pool cannot be taken back. A chunk is
+  charged when it is taken, so a job that has its part of them is not the one furthest behind while others wait.
 - A chunk is one symbol at first, then grows towards TARGET_SECONDS of measured cost and CHUNK_BYTES of
   results, and shrinks at the end of the job so that its last symbols are shared out.
 - A job whose results are not fetched gets no more chunks once they are `max_unfetched_bytes`: its client
@@ -140,10 +140,7 @@ class Scheduler:
         ready = [job for job in self._jobs if self._has_work(job) and not self._stalls(job)]
         if not ready:
             return None
-        part = math.ceil(self.window / len(ready))
-        job = min(
-            (job for job in ready if job.in_flight < part), key=lambda found: (found.virtual_seconds, found.in_flight)
-        )
+        job = min(ready, key=lambda found: (found.virtual_seconds, found.in_flight))
         if job.ranged is not None:
             job.is_range_in_flight = True
             return self._started(job, (job.ranged.symbol,), job.ranged.first_row)
@@ -162,6 +159,8 @@ class Scheduler:
         job = chunk.job
         self._ended(chunk)
         job.virtual_seconds += (seconds - chunk.charged_seconds) / job.weight
+        if chunk.first_row:
+            job.virtual_seconds = max(job.virtual_seconds, self._now)
         count = len(chunk.symbols) if done is None else done
         if job in self._jobs:
             job.symbols.extendleft(reversed(chunk.symbols[count:]))

@@ -271,9 +271,42 @@ def test_the_rows_of_a_large_symbol_are_done_one_range_after_the_other_and_befor
     assert next(chunk.symbols for chunk in take_all(scheduler)) == ("S3",)
 
 
-def test_a_job_has_no_more_than_its_part_of_the_window_while_others_wait():
+def test_every_waiting_job_gets_into_the_window_and_the_rest_of_it_goes_by_weight():
     scheduler = Scheduler(workers=7)
     large = scheduler.add(names(1_000, "L"), weight=100)
     others = [scheduler.add(names(1_000, f"{number}-"), weight=0.01) for number in range(3)]
     taken = Counter(chunk.job for chunk in take_all(scheduler))
-    assert taken == {large: 2, **dict.fromkeys(others, 2)}
+    assert taken == {large: 5, **dict.fromkeys(others, 1)}
+
+
+def test_jobs_share_one_worker_by_weight_although_each_always_has_something_in_flight():
+    scheduler = Scheduler(workers=1)
+    heavy, light = scheduler.add(names(9_000), weight=3), scheduler.add(names(9_000), weight=1)
+    spent, queue = Counter(), take_all(scheduler)
+    for _ in range(800):
+        chunk = queue.pop(0)
+        seconds = (0.001 if chunk.job is heavy else 0.02) * len(chunk.symbols)
+        spent[chunk.job] += seconds
+        finish(scheduler, chunk, seconds)
+        scheduler.fetched(chunk.job, 100)
+        queue += take_all(scheduler)
+    assert spent[heavy] / spent[light] == pytest.approx(3, rel=0.1)
+
+
+def test_a_job_that_did_a_large_symbol_alone_does_not_make_up_for_it():
+    scheduler = Scheduler(workers=2)
+    ranged, steady = scheduler.add(names(9_000, "R"), weight=1), scheduler.add(names(9_000, "T"), weight=1)
+    queue, taken, row = take_all(scheduler), Counter(), 0
+    for turn in range(800):
+        chunk = queue.pop(0)
+        taken[chunk.job] += turn >= 400
+        if row == 0 and chunk.job is ranged:
+            scheduler.set_range(ranged, ("R0", row := 1))
+        elif chunk.job is ranged and chunk.first_row:
+            row += 1
+            scheduler.set_range(ranged, ("R0", row) if turn < 400 else None)
+        finish(scheduler, chunk, 0.01)
+        scheduler.fetched(chunk.job, 100)
+        queue += take_all(scheduler)
+    assert taken[ranged] == pytest.approx(200, abs=10)
+    assert taken[steady] == pytest.approx(200, abs=10)
