@@ -78,7 +78,9 @@ def warm_up_only(missing: npt.NDArray[np.int64]) -> CauseTable:
     return table
 
 
-def cause_counts(plan: Plan, evaluation: Evaluation, first_row: int, buffers: Buffers) -> CauseTable:
+def cause_counts(
+    plan: Plan, evaluation: Evaluation, first_row: int, buffers: Buffers, *, end_row: int | None = None
+) -> CauseTable:
     """How many NaN every output has from a row on, by cause; runs the whole plan again.
 
     Args:
@@ -86,7 +88,11 @@ def cause_counts(plan: Plan, evaluation: Evaluation, first_row: int, buffers: Bu
         evaluation: over the candles.
         first_row: rows before it are not counted.
         buffers: memory for the values of every step.
+        end_row: rows from it on are not counted; None counts all.
     """
+    if end_row is not None and end_row < len(evaluation.candles_of(OWN)):
+        rest = cause_counts(plan, evaluation, end_row, buffers)
+        return cause_counts(plan, evaluation, first_row, buffers) - rest
     machine = loaded_machine()
     if machine is not None and plan.trace is not None:
         values = evaluation.run(plan.trace.program, machine, buffers)

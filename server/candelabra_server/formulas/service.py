@@ -170,6 +170,7 @@ class CompiledFormula:
         others: Mapping[str, Candles] | None = None,
         checkpoint: Callable[[], None] | None = None,
         buffers: Buffers | None = None,
+        end_row: int | None = None,
     ) -> npt.NDArray[np.int64]:
         """The same as a table, a row a column and a number for each of CAUSES, where it is known what is missing.
 
@@ -177,12 +178,13 @@ class CompiledFormula:
         the warm-up can be the cause, it is not.
 
         Args:
-            missing: how many rows of the range have no value in each column.
+            missing: how many rows of the range, up to `end_row`, have no value in each column.
             last_missing: the last of all rows, warm-up included, in which any column has none.
             candles: as they were given to `evaluate`.
             others: likewise.
             checkpoint: likewise.
             buffers: others than those which hold the columns, or None.
+            end_row: of all rows, warm-up included; rows from it on are only looked ahead at. None: there are none.
         """
         if not missing.any():
             return warm_up_only(missing)
@@ -190,7 +192,7 @@ class CompiledFormula:
             return warm_up_only(missing)
         rows = len(candles) if self.plan.look_ahead_candles else last_missing + 1
         evaluation = Evaluation(self.plan, candles.first(rows), others or {}, checkpoint)
-        return cause_counts(self.plan, evaluation, candles.warm_up, buffers or Buffers())
+        return cause_counts(self.plan, evaluation, candles.warm_up, buffers or Buffers(), end_row=end_row)
 
 
 @dataclass(frozen=True, slots=True)

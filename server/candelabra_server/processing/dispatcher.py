@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 1.0
 """A dead worker that the pool has not reported for this long will never be reported."""
+_SLOT_SECONDS = 0.02
+"""How often it is tried to get a slot while chunks of another event loop have them all."""
 _MESSAGE_COST = 64
 """Bytes of memory that a message takes beside its own."""
 
@@ -119,6 +121,7 @@ class Dispatcher:
         self._is_broken = False
         self._recovery: asyncio.Task[None] | None = None
         self._watchdog: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
 
     @property
     def is_in_use(self) -> bool:
@@ -183,9 +186,17 @@ class Dispatcher:
                 return
             else:
                 if submitted is None:
-                    raise AssertionError("every slot is in flight, and the window is smaller than their number")
+                    self._scheduler.returned(chunk)
+                    self._pump_later()
+                    return
                 active.submitted[chunk] = submitted
                 submitted.future.add_done_callback(partial(self._report, chunk, submitted.slot))
+
+    def _pump_later(self) -> None:
+        """For chunks of earlier event loops that still run, and have slots: nobody tells when they are done."""
+        if self._later is not None:
+            self._later.cancel()
+        self._later = self._loop.call_later(_SLOT_SECONDS, self._pump)
 
     def _make_room(self) -> bool:
         """Frees the slot of what has waited longest for a client; whether there was one."""
@@ -272,8 +283,9 @@ class Dispatcher:
 
     def _fail_all(self, error: UnavailableError) -> None:
         for job, active in self._jobs.items():
-            self._scheduler.remove(job)
-            active.inbox.put_nowait(error)
+            if active.order.completed < len(active.plan.symbols):
+                self._scheduler.remove(job)
+                active.inbox.put_nowait(error)
 
     def _watch(self) -> None:
         if self._watchdog is None:

@@ -204,6 +204,7 @@ class ProcessingEngine(IProcessingEngine):
             logger.debug("ProcessPoolExecutor shutdown complete")
         else:
             executor.shutdown(wait=False)
+            self._close_slots()  # workers that have not mapped them yet do without
             logger.debug("ProcessPoolExecutor shutdown begun, not waiting for pending tasks")
 
     def _prepare_symbol_args(self, symbol: str, job: ProcessingJob) -> dict[str, Any]:
@@ -413,9 +414,9 @@ class ProcessingEngine(IProcessingEngine):
     def _start_first_worker(self, shutdowns: int) -> None:
         """Waits until a pool without workers has one: starting it from the event loop would block that."""
         executor = self._ensure_executor_since(shutdowns)
-        self._slots_of(executor)
-        if not worker_processes(executor):
-            with suppress(BrokenProcessPool, CancelledError, TimeoutError, OSError):  # which the job will meet itself
+        with suppress(BrokenProcessPool, CancelledError, TimeoutError, OSError):  # which the job will meet itself
+            self._slots_of(executor)
+            if not worker_processes(executor):
                 executor.submit(os.getpid).result(_FIRST_WORKER_SECONDS)
 
     def _ensure_executor_since(self, shutdowns: int) -> ProcessPoolExecutor:
@@ -436,10 +437,15 @@ class ProcessingEngine(IProcessingEngine):
 
         Raises:
             ConfigurationError: there is no room for them.
+            BrokenProcessPool, UnavailableError: the pool is not the engine's any more.
         """
         with self._slots_lock:
             current = self._slots
             if current is None or current[0] is not executor:
+                if self._executor is None:
+                    raise UnavailableError("the engine was shut down")
+                if self._executor is not executor:
+                    raise BrokenProcessPool("this generation of the pool was replaced")
                 if current is not None:
                     current[1].close()
                 # One for each chunk in flight (see scheduling.py), and as many for what is on its way to clients.
@@ -516,10 +522,11 @@ def _end_forgotten(executor: ProcessPoolExecutor) -> None:
 def _append_rows(whole: ProcessingResult, part: ProcessingResult) -> None:
     """Adds the next rows of a symbol that is too large for one slot to those before."""
     whole.open_time_micros.extend(part.open_time_micros)
+    if part.HasField("error"):
+        whole.CopyFrom(part)
+        return
     for column, more in zip(whole.columns, part.columns, strict=True):
         column.values.extend(more.values)
         column.values_f32.extend(more.values_f32)
     whole.symbols_done, whole.last_part = part.symbols_done, part.last_part
     whole.info.CopyFrom(part.info)
-    if part.HasField("error"):
-        whole.CopyFrom(part)

@@ -56,8 +56,6 @@ _MOST_PIPED_BYTES = 3_000
 """Of results in a reply: with all around them the reply stays below the 4,096 bytes that a pipe takes at once."""
 _END_BYTES = 128 * 1024
 """Of a slot: kept for what stands behind the results."""
-_FEW_LOGS = 10
-"""Records that fit there, however long they are."""
 _FLAG_BYTES = mmap.PAGESIZE
 _NAME = "candelabra-results-"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps files in memory
@@ -178,6 +176,10 @@ class Slot:
     def __init__(self, slots: ResultSlots, number: int) -> None:
         self._slots = slots
         self._number = number
+        self._is_taken = True
+
+    def __del__(self) -> None:
+        self.release()  # of a chunk that nobody hears of any more, since its event loop was closed
 
     def to_message(self) -> ResultSlot:
         """What the worker needs to find it."""
@@ -199,8 +201,10 @@ class Slot:
         return memoryview(self._slots._mapping)[start : start + size]  # noqa: SLF001
 
     def release(self) -> None:
-        """The slot may be taken again; views of it must not be used any more."""
-        self._slots._free.append(self._number)  # noqa: SLF001
+        """The slot may be taken again; views of it must not be used any more. Again: nothing."""
+        if self._is_taken:
+            self._is_taken = False
+            self._slots._free.append(self._number)  # noqa: SLF001
 
 
 class PacketReader:
@@ -282,6 +286,11 @@ class PacketWriter:
         return self._flag is not None and bool(self._flag[0])
 
     @property
+    def symbols(self) -> int:
+        """How many are done so far."""
+        return self._symbols
+
+    @property
     def most_bytes(self) -> int | None:
         """What one symbol's results may take in an empty packet; None where there is no bound."""
         return len(self._room) - _END_BYTES if self._is_slot else None
@@ -317,8 +326,9 @@ class PacketWriter:
         """The reply; the packet is complete."""
         results = self._room[: self._used]
         end = pickle.dumps((self._outcomes, self._symbols, logs))
-        if self._is_slot and len(end) > _END_BYTES:
-            end = pickle.dumps((self._outcomes, self._symbols, logs[:_FEW_LOGS]))
+        while self._is_slot and logs and len(end) > len(self._room) - self._used:
+            logs = logs[: len(logs) // 2]
+            end = pickle.dumps((self._outcomes, self._symbols, logs))
         size = self._used + len(end)
         if not self._is_slot or size <= _MOST_PIPED_BYTES:
             return ChunkReply(seconds, self._used, size, results.tobytes() + end)
@@ -348,15 +358,23 @@ def _usual_folders() -> list[Path]:
 
 def _create_in(folder: Path, size: int) -> tuple[IO[bytes], Path]:
     _remove_abandoned(folder)
-    path = folder / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}"
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b")
+    file, path = _create_locked(folder)
     try:
-        try_lock_shared(file)  # lives as long as the process does: by it the next one knows what was abandoned
         _reserve(file, size)
     except BaseException:
         _remove(file, path)
         raise
     return file, path
+
+
+def _create_locked(folder: Path) -> tuple[IO[bytes], Path]:
+    """An empty file with a lock that lives as long as the process: by it the next one knows what was abandoned."""
+    while True:
+        path = folder / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}"
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b")
+        if try_lock_shared(file) and path.exists():
+            return file, path
+        _remove(file, path)  # another server that starts found it before it was locked
 
 
 def _remove(file: IO[bytes], path: Path) -> None:

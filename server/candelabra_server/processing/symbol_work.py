@@ -139,7 +139,7 @@ class SymbolWork:
             row_offset=rows.start,
             is_last=rows.stop == total,
         )
-        causes = self._causes(candles, others, found, checkpoint)
+        causes = self._causes(candles, others, found, checkpoint, rows=len(rows))
         info = layout.info(
             found,
             causes,
@@ -267,6 +267,8 @@ class SymbolWork:
         others: Mapping[str, Candles],
         statistics: ColumnStatistics,
         checkpoint: Callable[[], None],
+        *,
+        rows: int,
     ) -> bytes | None:
         """Why rows have no value, as `ResultLayout.info` takes it."""
         if self.formula is None or statistics.last_missing < 0:
@@ -278,6 +280,7 @@ class SymbolWork:
             others=others,
             checkpoint=checkpoint,
             buffers=self.buffers.traced,
+            end_row=candles.warm_up + rows if self.formula.plan.look_ahead_candles else None,
         )
         return found.tobytes()
 

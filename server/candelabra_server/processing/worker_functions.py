@@ -138,9 +138,12 @@ def _worker_process_symbol(
 
 def _packet(chunk: ChunkTask) -> PacketWriter:
     """Where the chunk's results go: its slot, or memory of its own where that cannot be reached."""
-    if not chunk.HasField("slot"):
-        return PacketWriter()
-    return PacketWriter(_process.slots.memory(chunk.slot.path), chunk.slot)
+    if chunk.HasField("slot"):
+        try:
+            return PacketWriter(_process.slots.memory(chunk.slot.path), chunk.slot)
+        except OSError:  # somebody removed the file, or there is no memory to map it
+            logger.warning("results take the slow way, since %s cannot be mapped", chunk.slot.path, exc_info=True)
+    return PacketWriter()
 
 
 def _process_symbols(chunk: ChunkTask, packet: PacketWriter) -> None:
@@ -158,6 +161,9 @@ def _process_symbols(chunk: ChunkTask, packet: PacketWriter) -> None:
         done = _guarded(partial(work.run, symbol, packet, chunk.first_row), symbol)
         if isinstance(done, CandelabraError):
             done = packet.add_message(_failure_message(symbol, done))
+        if not done and not packet.symbols:  # the next chunk would have no more room
+            logger.error("what is to be sent of %s is larger than a slot", symbol)
+            done = packet.add_message(_failure_message(symbol, _internal_failure()))
         if not done:
             return
 
