@@ -79,13 +79,13 @@ class Evaluation:
 
     def run(self, program: Program, machine: Machine, buffers: Buffers) -> FloatTable:
         """What a program of the plan's steps gives, in the same form."""
-        tables = {
-            source: buffers.table(source, columns, len(self.candles_of(source)))
-            for source, columns in program.columns.items()
-        }
-        self._fill_given(program, tables)
         # Division by zero, roots of negative numbers and overflow give infinities and NaN, quietly. The machine's do.
-        with np.errstate(all="ignore") if program.has_calls else nullcontext():
+        with nullcontext() if program.is_plain else np.errstate(all="ignore"):
+            tables = {
+                source: buffers.table(source, columns, len(self.candles_of(source)))
+                for source, columns in program.columns.items()
+            }
+            self._fill_given(program, tables)
             self._run_parts(program, machine, buffers, tables)
         for found, place in program.copies:
             tables[OWN][place] = tables[OWN][found]

@@ -62,7 +62,7 @@ class Program:
 
     Attributes:
         parts: in order.
-        has_calls: whether any part is a Call.
+        is_plain: whether it has no Call and no other source than the job's own candles: numpy computes nothing then.
         outputs: how many values are wanted: they are the first columns of the job's own source, in order.
         columns: how many columns each source's table has.
         places: for every step whose value is a column of a table, which one.
@@ -78,7 +78,7 @@ class Program:
     """
 
     parts: tuple[Run | Call, ...]
-    has_calls: bool
+    is_plain: bool
     outputs: int
     columns: Mapping[Source, int]
     places: Mapping[int, int]
@@ -104,7 +104,7 @@ def make_program(steps: Sequence[PlanStep], outputs: Sequence[int]) -> Program:
     own_fields = [number for number in given if _is_own_field(work.node(number))]
     return Program(
         parts=tuple(parts),
-        has_calls=any(isinstance(part, Call) for part in parts),
+        is_plain=set(layout.columns) <= {OWN} and not any(isinstance(part, Call) for part in parts),
         outputs=len(outputs),
         columns=dict(layout.columns),
         places=dict(layout.places),

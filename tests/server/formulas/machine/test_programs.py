@@ -152,3 +152,10 @@ def test_formulas_put_together_have_the_values_of_each(texts, rows):
     whole = compiled("; ".join(singles)).evaluate(own, others=others)
     for column, text in zip(whole, singles, strict=True):
         assert np.array_equal(column, compiled(text).evaluate(own, others=others)[0], equal_nan=True)
+
+
+def test_what_overflows_in_longer_candles_is_infinite_and_quiet():
+    own = candles(60)
+    huge = Candles(own.symbol, own.open_time_micros, {**own.fields, "volume": np.full(60, 1e308)})
+    (values,) = compiled("volume@1w").evaluate(huge)
+    assert np.isinf(values[-1])
