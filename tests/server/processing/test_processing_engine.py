@@ -313,6 +313,15 @@ def test_work_for_a_broken_pool_is_told_apart_from_work_for_none():
             engine.submit(b"")
 
 
+def test_a_generation_that_was_replaced_gets_no_place_for_results():
+    with make_engine() as engine:
+        broken = _break(engine)
+        slots = engine._slots_of(engine._ensure_executor())
+        with pytest.raises(BrokenProcessPool, match="was replaced"):
+            engine._slots_of(broken)
+        assert engine._slots_of(engine._executor) is slots
+
+
 # Configuration.
 
 

@@ -195,6 +195,21 @@ def test_the_info_of_ranges_is_that_of_the_whole():
     assert [c.nan_reasons for c in whole.columns] == [NanReasons(warm_up=8), NanReasons(warm_up=8)]
 
 
+@given(
+    columns=st.integers(1, 300),
+    float32=st.booleans(),
+    max_message_bytes=st.integers(1, 2**22),
+    size=st.integers(1, 2**25),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_as_many_rows_as_fit_fit_and_one_more_does_not(columns, float32, max_message_bytes, size):
+    names = [f"column {number}" for number in range(columns)]
+    layout = ResultLayout(names, [NUMBER] * columns, float32=float32, max_message_bytes=max_message_bytes)
+    rows = layout.rows_that_fit(size)
+    assert rows == 1 or layout.most_bytes(rows) <= size
+    assert layout.most_bytes(rows + 1) > size
+
+
 def test_a_failure_is_one_last_part_without_rows():
     failure = SymbolFailure("not there", reason=Reason.UNKNOWN_SYMBOL, metadata={"symbol": "X"})
     result = ProcessingResult.FromString(encode_failure("X", failure))

@@ -11,7 +11,7 @@ from candelabra.v1 import ColumnKind, Precision, ProcessingResult
 from candelabra.worker.v1 import ChunkTask, JobTask, SymbolTask
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_plan import prepare_symbol_args
-from candelabra_server.processing.result_transport import PacketReader
+from candelabra_server.processing.result_transport import PacketReader, ResultSlots, TransportSettings
 from candelabra_server.processing.worker_functions import (
     _worker_ping,
     _worker_process_chunk,
@@ -174,3 +174,22 @@ def test_when_only_the_last_rows_are_wanted_only_they_and_their_warm_up_are_comp
     more = process(args | {"last_n": 1_000})
     assert more.columns == whole.columns
     assert more.info.warm_up_candles_used == whole.info.warm_up_candles_used == 9
+
+
+def test_a_failure_that_no_slot_can_hold_is_answered_all_the_same(tmp_path, caplog):
+    """Otherwise its symbol would be tried again for ever."""
+    name = "x" * 400_000  # the failure says it three times
+    slots = ResultSlots(1, TransportSettings(folder=tmp_path, slot_bytes=1024 * 1024))
+    slot = slots.take()
+    shared = JobTask(
+        task=SymbolTask(**prepare_symbol_args("", job("x", "close"))),
+        candle_repo_config=json.dumps(config("A")),
+        formula_service_config=json.dumps(FORMULAS),
+    )
+    chunk = ChunkTask(job=shared.SerializeToString(), symbols=[name, "A"], slot=slot.to_message())
+    results = PacketReader(_worker_process_chunk(chunk.SerializeToString()), slot)
+    assert results.symbols == 2
+    failure, result = (ProcessingResult.FromString(messages[0]) for _, messages, _ in results)
+    assert failure.error.reason == "INTERNAL"
+    assert len(result.open_time_micros) == 100
+    assert "larger than a slot" in caplog.text
