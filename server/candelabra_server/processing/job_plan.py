@@ -20,16 +20,9 @@ from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_checks import CheckedJob, check_job
 from candelabra_server.processing.job_formula import shipped_formulas
 from candelabra_server.processing.result_encoding import UNLIMITED_MESSAGE_BYTES
+from candelabra_server.processing.worker_configs import WorkerConfigs
 
-__all__ = ["JobPlan", "WorkerConfigs", "all_violations", "make_job_plan", "plan_job", "prepare_symbol_args", "refusal"]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerConfigs:
-    """What workers build their repository and formula service from, each a JSON object as text."""
-
-    candle_repo: str
-    formula_service: str
+__all__ = ["JobPlan", "all_violations", "make_job_plan", "plan_job", "prepare_symbol_args", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)

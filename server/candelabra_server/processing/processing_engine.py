@@ -9,13 +9,12 @@ Scripts that do this need the `if __name__ == "__main__":` guard: workers import
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import aclosing, suppress
@@ -37,10 +36,11 @@ from candelabra_server.processing.executors.local_pool import (
     is_broken,
     worker_processes,
 )
-from candelabra_server.processing.job_plan import JobPlan, WorkerConfigs, plan_job, prepare_symbol_args
-from candelabra_server.processing.result_streams import JobMessages, ScreenMessages
+from candelabra_server.processing.job_plan import JobPlan, plan_job, prepare_symbol_args
+from candelabra_server.processing.result_streams import GatheredResults, JobMessages, ScreenMessages
 from candelabra_server.processing.result_transport import ResultSlots, TransportSettings
 from candelabra_server.processing.screen_plan import ScreenPlan, plan_screen
+from candelabra_server.processing.worker_configs import WorkerConfigs, worker_configs
 from candelabra_server.processing.worker_functions import WorkerReport, _worker_ping, _worker_process_chunk
 from candelabra_server.processing.worker_logging import replay
 
@@ -218,17 +218,13 @@ class ProcessingEngine(IProcessingEngine):
             InvalidRequestError: the job cannot run; has everything that is wrong with it.
             UnavailableError: the pool was shut down or cannot be started.
         """
-        results: dict[str, ProcessingResult] = {}
+        results = GatheredResults()
         order: list[str] = []
         async with aclosing(self._run(job, symbol_order=order)) as batches:
             async for messages in batches:
                 for message in messages:
-                    result = ProcessingResult.FromString(message)
-                    if result.symbol in results:  # its next rows: repeated fields of columns are not merged by position
-                        _append_rows(results[result.symbol], result)
-                    else:
-                        results[result.symbol] = result
-        return [results[symbol] for symbol in order]
+                    results.add(message)
+        return [results.by_symbol[symbol] for symbol in order]
 
     async def stream(self, job: ProcessingJob) -> AsyncGenerator[bytes, None]:
         """Finished ProcessingResult bytes, symbols as they are done, a symbol's parts in order.
@@ -251,7 +247,7 @@ class ProcessingEngine(IProcessingEngine):
             ConfigurationError: workers cannot work with their configuration; says why.
             UnavailableError: worker processes die at their start, or do not start in time.
         """
-        configs = self._worker_configs()
+        configs = worker_configs(self._candle_repo, self._formula_service)
         reports: dict[int, WorkerReport] = {}
         try:
             async with asyncio.timeout(_PING_SECONDS):
@@ -283,7 +279,7 @@ class ProcessingEngine(IProcessingEngine):
                 request,
                 candle_repo=self._candle_repo,
                 formula_service=self._formula_service,
-                configs=self._worker_configs(),
+                configs=worker_configs(self._candle_repo, self._formula_service),
                 limits=self._limits,
             )
         )
@@ -308,7 +304,7 @@ class ProcessingEngine(IProcessingEngine):
                 job,
                 candle_repo=self._candle_repo,
                 formula_service=self._formula_service,
-                configs=self._worker_configs(),
+                configs=worker_configs(self._candle_repo, self._formula_service),
                 limits=self._limits,
                 whole_symbols=symbol_order is not None,
             )
@@ -386,7 +382,7 @@ class ProcessingEngine(IProcessingEngine):
 
     async def recover(self) -> None:
         """Replaces a broken pool by one whose worker has answered."""
-        configs, shutdowns = self._worker_configs(), self._shutdowns
+        configs, shutdowns = worker_configs(self._candle_repo, self._formula_service), self._shutdowns
         if self._executor is None:
             raise UnavailableError("the engine was shut down")
         for _ in range(_RECOVERY_ATTEMPTS):
@@ -483,50 +479,7 @@ class ProcessingEngine(IProcessingEngine):
                 )
             return current
 
-    def _worker_configs(self) -> WorkerConfigs:
-        """Both configurations as text, checked before any worker sees them.
-
-        Raises:
-            ConfigurationError: one is not a JSON object with a `type`; names the key that is wrong.
-        """
-        return WorkerConfigs(
-            candle_repo=_as_json("candle repository", self._candle_repo.worker_config()),
-            formula_service=_as_json("formula service", self._formula_service.worker_config()),
-        )
-
-
-def _as_json(what: str, config: Mapping[str, Any]) -> str:
-    if not isinstance(config, Mapping) or not isinstance(config.get("type"), str):
-        raise ConfigurationError(
-            f"worker_config() of the {what} must return a dictionary with a text under 'type', "
-            f"not {type(config).__name__}"
-        )
-    for key, value in config.items():
-        if not isinstance(key, str):
-            raise ConfigurationError(f"worker_config() of the {what} has the key {key!r}; keys must be text")
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"worker_config() of the {what} has a {type(value).__name__} under {key!r}; only what JSON can "
-                "hold may cross to a worker (text, numbers, booleans, None, lists and dictionaries of them)"
-            ) from error
-    return json.dumps(dict(config), sort_keys=True)
-
 
 def _end_forgotten(executor: ProcessPoolExecutor) -> None:
     logger.warning("a ProcessingEngine was forgotten without a shutdown; ending its workers")
     executor.shutdown(wait=False)
-
-
-def _append_rows(whole: ProcessingResult, part: ProcessingResult) -> None:
-    """Adds the next rows of a symbol that is too large for one slot to those before."""
-    whole.open_time_micros.extend(part.open_time_micros)
-    if part.HasField("error"):
-        whole.CopyFrom(part)
-        return
-    for column, more in zip(whole.columns, part.columns, strict=True):
-        column.values.extend(more.values)
-        column.values_f32.extend(more.values_f32)
-    whole.symbols_done, whole.last_part = part.symbols_done, part.last_part
-    whole.info.CopyFrom(part.info)

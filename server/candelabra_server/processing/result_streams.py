@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from candelabra.v1 import ScreenFailure, SymbolError
+from candelabra.v1 import ProcessingResult, ScreenFailure, SymbolError
 from candelabra.worker.v1 import ScreenedChunk
 from candelabra_server.errors import CandelabraError
 from candelabra_server.processing.job_plan import JobPlan
@@ -13,7 +13,7 @@ from candelabra_server.processing.result_order import Done
 from candelabra_server.processing.screen_plan import ScreenPlan
 from candelabra_server.processing.screen_results import ScreenResults
 
-__all__ = ["JobMessages", "ScreenMessages"]
+__all__ = ["GatheredResults", "JobMessages", "ScreenMessages"]
 
 
 class JobMessages:
@@ -70,3 +70,36 @@ class ScreenMessages:
 def _screen_failure(symbol: str, failure: CandelabraError) -> ScreenFailure:
     error = SymbolError(reason=str(failure.reason), message=failure.message, metadata=dict(failure.metadata))
     return ScreenFailure(symbol=symbol, error=error)
+
+
+class GatheredResults:
+    """Puts a job's messages together, one result a symbol.
+
+    Attributes:
+        by_symbol: whole when all messages were added.
+    """
+
+    def __init__(self) -> None:
+        self.by_symbol: dict[str, ProcessingResult] = {}
+
+    def add(self, message: bytes) -> None:
+        """The next message; that of a symbol which is there already has its next rows."""
+        result = ProcessingResult.FromString(message)
+        whole = self.by_symbol.get(result.symbol)
+        if whole is None:
+            self.by_symbol[result.symbol] = result
+        else:
+            _append_rows(whole, result)
+
+
+def _append_rows(whole: ProcessingResult, part: ProcessingResult) -> None:
+    """Adds the next rows of a symbol that is too large for one slot to those before."""
+    whole.open_time_micros.extend(part.open_time_micros)
+    if part.HasField("error"):
+        whole.CopyFrom(part)
+        return
+    for column, more in zip(whole.columns, part.columns, strict=True):
+        column.values.extend(more.values)
+        column.values_f32.extend(more.values_f32)
+    whole.symbols_done, whole.last_part = part.symbols_done, part.last_part
+    whole.info.CopyFrom(part.info)

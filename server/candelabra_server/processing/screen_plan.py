@@ -21,7 +21,8 @@ from candelabra_server.formulas.problems import closest_name, quoted
 from candelabra_server.formulas.service import ColumnKind as OutputKind
 from candelabra_server.formulas.service import FormulaService, OutputColumn
 from candelabra_server.processing.job_checks import check_job
-from candelabra_server.processing.job_plan import JobPlan, WorkerConfigs, all_violations, make_job_plan, refusal
+from candelabra_server.processing.job_plan import JobPlan, all_violations, make_job_plan, refusal
+from candelabra_server.processing.worker_configs import WorkerConfigs
 
 __all__ = ["OrderKey", "ScreenColumn", "ScreenPlan", "plan_screen"]
 

@@ -10,8 +10,9 @@ from candelabra_server.config import JobLimits
 from candelabra_server.errors import InvalidRequestError, StoreError
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
 from candelabra_server.processing.job_explanation import explain_job
-from candelabra_server.processing.job_plan import WorkerConfigs, plan_job
+from candelabra_server.processing.job_plan import plan_job
 from candelabra_server.processing.processing_engine import ProcessingEngine
+from candelabra_server.processing.worker_configs import WorkerConfigs
 from support.jobs import job
 from support.memory_repository import DAY, FIRST, MemoryRepository, MemorySnapshot, candles_of
 

@@ -10,7 +10,8 @@ from candelabra_server.config import JobLimits
 from candelabra_server.errors import InvalidRequestError, Reason
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_checks import matching_symbols
-from candelabra_server.processing.job_plan import WorkerConfigs, plan_job
+from candelabra_server.processing.job_plan import plan_job
+from candelabra_server.processing.worker_configs import WorkerConfigs
 from support.jobs import job
 from support.memory_repository import MemoryRepository, MemorySnapshot
 

@@ -9,8 +9,8 @@ from candelabra.worker.v1 import ChunkTask, JobTask
 from candelabra_server.config import JobLimits
 from candelabra_server.errors import InvalidRequestError, Reason
 from candelabra_server.formulas.service import FormulaService
-from candelabra_server.processing.job_plan import WorkerConfigs
 from candelabra_server.processing.screen_plan import OrderKey, plan_screen
+from candelabra_server.processing.worker_configs import WorkerConfigs
 from support.memory_repository import MemoryRepository, MemorySnapshot
 from support.screens import screen
 
