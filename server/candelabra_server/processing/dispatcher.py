@@ -238,13 +238,17 @@ class Dispatcher:
             self._scheduler.returned(chunk)
             self._begin_recovery()
             return None
-        error = future.exception()
+        error: BaseException | None = future.exception()
         if error is None:
             reply = future.result()
-            packet = PacketReader(reply, slot)
-            self._scheduler.finished(chunk, reply.seconds, done=packet.symbols, result_bytes=reply.result_bytes)
-            replay(packet.logs)
-            return None if active is None else self._batch(chunk, active, _done(chunk, packet), reply.seconds, slot)
+            try:
+                packet = PacketReader(reply, slot)
+            except Exception as unreadable:  # noqa: BLE001 - whatever it is, no job may wait for ever
+                error = unreadable
+            else:
+                self._scheduler.finished(chunk, reply.seconds, done=packet.symbols, result_bytes=reply.result_bytes)
+                replay(packet.logs)
+                return None if active is None else self._batch(chunk, active, _done(chunk, packet), reply.seconds, slot)
         if isinstance(error, BrokenProcessPool):
             failed = [_failed(symbol, _worker_died(symbol)) for symbol in self._scheduler.lost(chunk)]
             self._begin_recovery()

@@ -8,7 +8,7 @@ from candelabra.worker.v1 import ChunkTask
 from candelabra_server.processing import dispatcher
 from candelabra_server.processing.dispatcher import Dispatcher, Submitted
 from candelabra_server.processing.job_plan import JobPlan
-from candelabra_server.processing.result_transport import PacketWriter
+from candelabra_server.processing.result_transport import ChunkReply, PacketWriter
 
 
 class PretendedPool:
@@ -63,3 +63,25 @@ def test_a_job_that_ends_while_its_pool_is_broken_up_leaves_a_pool_for_the_next_
             return [message async for messages in deliveries for message in messages]
 
     assert asyncio.run(asyncio.wait_for(body(), 30)) == [b"C"]
+
+
+class UnreadablePool(PretendedPool):
+    """Its worker's answer is no packet."""
+
+    def submit(self, task):
+        future = Future()
+        future.set_result(ChunkReply(0.0, 0, 3, b"???"))
+        return Submitted(future, None)
+
+
+def test_an_answer_that_cannot_be_read_is_the_failure_of_its_symbols_and_ends_the_job(caplog):
+    class Failures:
+        def collect(self, done, seconds):
+            return (f"{item.symbol} {item.failure.reason}".encode() for item in done)
+
+    async def body():
+        async with aclosing(Dispatcher(UnreadablePool(), workers=1).deliver(plan("A", "B"), Failures())) as deliveries:
+            return [message async for messages in deliveries for message in messages]
+
+    assert asyncio.run(asyncio.wait_for(body(), 30)) == [b"A INTERNAL", b"B INTERNAL"]
+    assert "failed outside of its worker" in caplog.text
