@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from candelabra.v1 import Compatibility, ParameterDeclaration, ProcessingJob
+from candelabra.v1 import ColumnKind, Compatibility, ParameterDeclaration, ProcessingJob
 from candelabra.v1 import SavedFormula as SavedFormulaMessage
 from candelabra.worker.v1 import SymbolTask
 from candelabra_server.formulas.compile_options import DEFAULT_TIMEFRAME, CompileOptions
 from candelabra_server.formulas.saved import DeclaredParameter, SavedFormula
 from candelabra_server.formulas.scope import Library
+from candelabra_server.formulas.service import ColumnKind as OutputKind
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
 
-__all__ = ["compile_job", "compile_task", "from_message", "shipped_formulas", "to_message"]
+__all__ = ["COLUMN_KINDS", "compile_job", "compile_task", "from_message", "shipped_formulas", "to_message"]
+
+COLUMN_KINDS = {
+    OutputKind.NUMBER: ColumnKind.COLUMN_KIND_NUMBER,
+    OutputKind.SIGNAL: ColumnKind.COLUMN_KIND_SIGNAL,
+}
+"""What an output's kind is called in messages."""
 
 
 def compile_job(job: ProcessingJob, timeframe: str | None, formula_service: FormulaService) -> CompiledFormula:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from candelabra.v1 import ProcessingResult, ScreenFailure, SymbolError
+from candelabra.v1 import ProcessingResult
 from candelabra.worker.v1 import ScreenedChunk
-from candelabra_server.errors import CandelabraError
 from candelabra_server.processing.job_plan import JobPlan
 from candelabra_server.processing.result_encoding import HeaderEncoder, encode_failure
 from candelabra_server.processing.result_order import Done
 from candelabra_server.processing.screen_plan import ScreenPlan
 from candelabra_server.processing.screen_results import ScreenResults
+from candelabra_server.processing.screen_worker import screen_failure
 
 __all__ = ["GatheredResults", "JobMessages", "ScreenMessages"]
 
@@ -58,18 +58,13 @@ class ScreenMessages:
             for message in item.messages:
                 answer.MergeFromString(bytes(message))
             if item.failure is not None:
-                answer.failures.append(_screen_failure(item.symbol, item.failure))
+                answer.failures.append(screen_failure(item.symbol, item.failure))
         for response in self._results.add(symbols, answer):
             yield response.SerializeToString()
 
     def finish(self) -> list[bytes]:
         """The last messages, when all symbols were collected."""
         return [response.SerializeToString() for response in self._results.finish(round(1e6 * self._seconds))]
-
-
-def _screen_failure(symbol: str, failure: CandelabraError) -> ScreenFailure:
-    error = SymbolError(reason=str(failure.reason), message=failure.message, metadata=dict(failure.metadata))
-    return ScreenFailure(symbol=symbol, error=error)
 
 
 class GatheredResults:

@@ -21,6 +21,7 @@ from candelabra_server.formulas.problems import closest_name, quoted
 from candelabra_server.formulas.service import ColumnKind as OutputKind
 from candelabra_server.formulas.service import FormulaService, OutputColumn
 from candelabra_server.processing.job_checks import check_job
+from candelabra_server.processing.job_formula import COLUMN_KINDS
 from candelabra_server.processing.job_plan import JobPlan, all_violations, make_job_plan, refusal
 from candelabra_server.processing.worker_configs import WorkerConfigs
 
@@ -28,10 +29,6 @@ __all__ = ["OrderKey", "ScreenColumn", "ScreenPlan", "plan_screen"]
 
 _OWN_FIELDS = {"date_range.end": "as_of", "job_id": "screen_id"}
 """What fields of the job are called in the screen."""
-_KINDS = {
-    OutputKind.NUMBER: ColumnKind.COLUMN_KIND_NUMBER,
-    OutputKind.SIGNAL: ColumnKind.COLUMN_KIND_SIGNAL,
-}
 _BY_SYMBOL = "symbol"
 _DIRECTIONS = {"asc": False, "desc": True}
 _NAMES_TOLD = 20
@@ -124,7 +121,7 @@ def plan_screen(
             raise refusal(violations)
         return ScreenPlan(
             job=make_job_plan(job, checked, configs=configs, screen=ScreenTask(filter_column=filter_column)),
-            columns=tuple(ScreenColumn(column.name, _KINDS[column.kind]) for column in checked.formula.columns),
+            columns=tuple(ScreenColumn(column.name, COLUMN_KINDS[column.kind]) for column in checked.formula.columns),
             filter_column=filter_column,
             order=order,
             limit=request.limit,

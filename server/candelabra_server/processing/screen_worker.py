@@ -21,7 +21,7 @@ from candelabra_server.errors import CandelabraError, Reason, SymbolFailure
 from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.service import CompiledFormula
 
-__all__ = ["fail_symbols", "last_candles", "screen_symbols"]
+__all__ = ["fail_symbols", "last_candles", "screen_failure", "screen_symbols"]
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +101,10 @@ def screen_symbols(
             times.append(open_times.item(-1))
             passed.append(symbol)
         except CandelabraError as failure:
-            failures.append(_failure(symbol, failure))
+            failures.append(screen_failure(symbol, failure))
         except BaseException:  # SystemExit and KeyboardInterrupt of a plugged-in repository included
             logger.exception("cannot screen %s", symbol)
-            failures.append(_failure(symbol, SymbolFailure(_INTERNAL, reason=Reason.INTERNAL)))
+            failures.append(screen_failure(symbol, SymbolFailure(_INTERNAL, reason=Reason.INTERNAL)))
     return ScreenedChunk(
         symbols=passed,
         as_of_micros=np.array(times, dtype="<i8").tobytes(),
@@ -116,10 +116,10 @@ def screen_symbols(
 
 def fail_symbols(symbols: Sequence[str], failure: CandelabraError) -> ScreenedChunk:
     """The answer when all symbols of a chunk fail for the same cause."""
-    return ScreenedChunk(failures=[_failure(symbol, failure) for symbol in symbols])
+    return ScreenedChunk(failures=[screen_failure(symbol, failure) for symbol in symbols])
 
 
-def _failure(symbol: str, failure: CandelabraError) -> ScreenFailure:
+def screen_failure(symbol: str, failure: CandelabraError) -> ScreenFailure:
     """A failure as a message; a plug-in's own failure may have texts that no message can hold."""
     try:
         error = SymbolError(reason=str(failure.reason), message=failure.message, metadata=dict(failure.metadata))

@@ -18,9 +18,8 @@ from candelabra_server.domain.date_range import MIN_MICROS, DateRange
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import Reason, SymbolFailure
 from candelabra_server.formulas.buffers import Buffers
-from candelabra_server.formulas.service import ColumnKind as OutputKind
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
-from candelabra_server.processing.job_formula import compile_task
+from candelabra_server.processing.job_formula import COLUMN_KINDS, compile_task
 from candelabra_server.processing.result_encoding import (
     DEFAULT_MESSAGE_BYTES,
     ColumnStatistics,
@@ -31,10 +30,6 @@ from candelabra_server.processing.screen_worker import last_candles, screen_symb
 
 __all__ = ["Environment", "SymbolWork", "WorkBuffers"]
 
-KINDS = {
-    OutputKind.NUMBER: ColumnKind.COLUMN_KIND_NUMBER,
-    OutputKind.SIGNAL: ColumnKind.COLUMN_KIND_SIGNAL,
-}
 _MOST_WARNINGS = 20
 
 
@@ -210,7 +205,7 @@ class SymbolWork:
         if layout is None:
             kinds = [ColumnKind.COLUMN_KIND_NUMBER] * len(names)
             if self.formula is not None:
-                kinds = [KINDS[column.kind] for column in self.formula.columns]
+                kinds = [COLUMN_KINDS[column.kind] for column in self.formula.columns]
             layout = self.layouts[names] = ResultLayout(
                 names,
                 kinds,
