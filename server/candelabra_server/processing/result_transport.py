@@ -5,10 +5,10 @@
        └────────── PacketReader over the slot ◀─────────┘
 
 A chunk has one slot while it is in flight and until its results are taken; where slots run short, results that wait
-for a slow client are copied out of theirs. The file belongs to one generation
-of the pool: what workers of an earlier one still write reaches nobody. Its space is reserved when it is made, since a
-full file system would end a worker that writes to the mapping with SIGBUS. The first page holds a flag a slot, by which
-a running chunk is told that nobody wants it any more.
+for a slow client are copied out of theirs. The file belongs to one generation of the pool: what workers of an earlier
+one still write reaches nobody. Its space is reserved when it is made, since a full file system would end a worker that
+writes to the mapping with SIGBUS. The first page holds a flag a slot, by which a running chunk is told that nobody
+wants it any more.
 
 A worker that is killed while it writes more than a pipe takes at once would leave the standard pool reading for ever:
 a reply is short enough that the system writes all of it or nothing.

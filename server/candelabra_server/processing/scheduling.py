@@ -204,7 +204,7 @@ class Scheduler:
                 convicted.append(symbol)
             else:
                 job.suspects.append(_Piece(symbol, chunk.first_row))
-                job.is_range_in_flight = bool(chunk.first_row)  # as a suspect it runs, and only so
+                job.is_range_in_flight |= bool(chunk.first_row)  # as a suspect it runs, and only so
         return convicted
 
     def returned(self, chunk: Chunk) -> None:
@@ -216,7 +216,7 @@ class Scheduler:
             return
         if chunk.is_suspect:
             job.suspects.appendleft(_Piece(chunk.symbols[0], chunk.first_row))
-            job.is_range_in_flight = bool(chunk.first_row)
+            job.is_range_in_flight |= bool(chunk.first_row)
         elif not chunk.first_row:
             job.symbols.extendleft(reversed(chunk.symbols))
 
@@ -237,7 +237,7 @@ class Scheduler:
         job = min(suspicious, key=lambda candidate: candidate.virtual_seconds)
         self._is_suspect_running = True
         piece = job.suspects.popleft()
-        job.is_range_in_flight = job.is_range_in_flight or bool(piece.first_row)
+        job.is_range_in_flight |= bool(piece.first_row)
         return self._started(job, (piece.symbol,), piece.first_row, is_suspect=True)
 
     def _started(

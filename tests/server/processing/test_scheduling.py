@@ -310,3 +310,17 @@ def test_a_job_that_did_a_large_symbol_alone_does_not_make_up_for_it():
         queue += take_all(scheduler)
     assert taken[ranged] == pytest.approx(200, abs=10)
     assert taken[steady] == pytest.approx(200, abs=10)
+
+
+def test_a_range_that_is_a_suspect_stays_one_when_more_of_its_job_is_lost():
+    scheduler = Scheduler(workers=2)
+    job = scheduler.add(names(10), weight=1)
+    first, other, third = take_all(scheduler)
+    scheduler.finished(first, 0.01)
+    scheduler.set_range(job, ("S0", 500))
+    (ranged,) = take_all(scheduler)
+    for chunk in (ranged, other, third):
+        assert scheduler.lost(chunk) == []
+    assert job.is_range_in_flight
+    (suspect,) = take_all(scheduler)
+    assert (suspect.symbols, suspect.first_row, suspect.is_suspect) == (("S0",), 500, True)
