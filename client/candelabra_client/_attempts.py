@@ -8,6 +8,7 @@ from collections.abc import Callable
 import grpc
 
 from candelabra_client._exceptions import DeadlineExceeded
+from candelabra_client._faults import is_passing
 from candelabra_client._retry import RetryPolicy
 from candelabra_client._status import to_exception
 
@@ -45,28 +46,34 @@ class Attempts:
         """Takes note that an attempt brought something new: the policy counts from here again."""
         self._fruitless = 0
 
-    def fail(self, error: grpc.RpcError, *, may_repeat: bool) -> float:
+    def fail(self, error: grpc.RpcError, *, may_repeat: bool = True) -> float:
         """Takes the error that ended a stream; returns how many seconds to wait before sending again.
 
         Args:
             error: grpc's error.
-            may_repeat: whether sending again can go on from what has arrived. It is never needed before the
-                first message: there gRPC has tried again already, as the service configuration says.
+            may_repeat: whether sending again can go on from what has arrived.
 
         Raises:
-            CallError: the error, when sending again would not help.
+            CallError: the error, when sending again would not help, when the attempts are used up, or when the server
+                asks for a longer wait than the policy allows.
+            DeadlineExceeded: the timeout would pass during the wait.
         """
         failure = to_exception(error, address=self._address)
-        if failure.code is not grpc.StatusCode.UNAVAILABLE or not may_repeat:
+        if not may_repeat or not is_passing(error, failure):
             raise failure from error
         self._fruitless += 1
-        if self._fruitless >= self._retry.max_attempts:
+        retry_after = failure.retry_after
+        if self._fruitless >= self._retry.max_attempts or (retry_after or 0.0) > self._retry.max_retry_after_seconds:
             raise failure from error
-        delay = self._retry.backoff_seconds(self._fruitless)
+        delay = self._retry.backoff_seconds(self._fruitless, retry_after=retry_after)
         remaining = self.remaining_seconds()
         if remaining is not None and delay >= remaining:
             raise DeadlineExceeded(
                 f"the timeout of {self._timeout_seconds:g} s leaves no time to try again after: {failure}",
                 code=grpc.StatusCode.DEADLINE_EXCEEDED,
+                reason=failure.reason,
+                metadata=failure.metadata,
+                retry_after=retry_after,
+                request_id=failure.request_id,
             ) from error
         return delay

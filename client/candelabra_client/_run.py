@@ -61,6 +61,7 @@ class JobRun:
         self._delivered: set[str] = set()
         self._delivered_before = 0  # when the current stream began, and it was asked for the missing symbols only
         self._parts: list[Part] = []  # of the symbol that is arriving
+        self._sequence = 0  # of the last message of the current stream
         self._sent = False
         self._started = False  # whether any message of the job has arrived
 
@@ -85,6 +86,7 @@ class JobRun:
         Asks the server which symbols a pattern means when a job with patterns has to be sent again.
         """
         self._parts.clear()
+        self._sequence = 0
         if not self._sent:
             self._sent = True
             self._attempts.begin()
@@ -130,10 +132,10 @@ class JobRun:
             return None
         result = merge_parts([*self._parts, part])
         self._parts.clear()
-        self._attempts.succeed()
         if result.symbol in self._delivered:
             return None
         self._delivered.add(result.symbol)
+        self._attempts.succeed()
         self.symbols_failed += not result.ok
         if self._progress is not None:
             self._progress(Progress(len(self._delivered), self.symbols_total, self.symbols_failed))
@@ -145,7 +147,7 @@ class JobRun:
         Raises:
             CallError: the error, when sending again would not help.
         """
-        return self._attempts.fail(error, may_repeat=self._started)
+        return self._attempts.fail(error)
 
     def finish(self) -> None:
         """Takes the regular end of a stream.
@@ -158,13 +160,23 @@ class JobRun:
                 f"the server ended the job after {len(self._delivered)} of {self.symbols_total} symbols"
                 + (f", within {self._parts[0].header.symbol}" if self._parts else "")
             )
+        # The numbers may agree all the same, when the server has sent a symbol that nobody asked for.
+        lacking = [name for name in self._job.symbols if not is_pattern(name) and name not in self._delivered]
+        if lacking:
+            raise ProtocolError(f"the server ended the job without {', '.join(lacking[:10])}")
 
     def _check_continues(self, part: Part) -> None:
         header = part.header
+        # No sequence at all is that of a server which does not count.
+        if header.sequence not in {0, self._sequence + 1}:
+            raise ProtocolError(f"message {header.sequence} came where {self._sequence + 1} was expected")
+        self._sequence = header.sequence
         rows = sum(len(earlier.open_time_micros) for earlier in self._parts)
         if self._parts and header.symbol != self._parts[0].header.symbol:
             raise ProtocolError(f"a part of {header.symbol} came within {self._parts[0].header.symbol}")
         if header.HasField("error"):
+            if not header.last_part:
+                raise ProtocolError(f"{header.symbol}: a part with an error is not the last one")
             return  # what had arrived of the symbol is void
         if header.row_offset != rows:
             raise ProtocolError(f"{header.symbol}: a part begins at row {header.row_offset}, expected {rows}")

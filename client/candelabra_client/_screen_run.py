@@ -1,10 +1,10 @@
 """One screen as the client sees it, without any I/O; a `Run` (`_streaming.py`) that gives `ScreenBatch`es.
 
-A screen whose stream breaks is sent again whole, within the retry policy:
+A screen whose stream breaks is sent again whole, within the retry policy, and what was handed out before is left out:
 
-- one that is not sorted, whatever has arrived: rows of symbols that were handed out before are left out;
-- one that is sorted (it has `order_by` or `limit`) only while no row was handed out, since what comes then could be
-  of a later state of the store, and in another order.
+- of one that is not sorted, rows of the symbols that were handed out, wherever they come;
+- of one that is sorted (it has `order_by` or `limit`), as many rows as were handed out. They must be the same: else the
+  candles have changed, and what follows would belong to another order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from google.protobuf import message
 
 from candelabra.v1 import ScreenRequest, ScreenResponse
 from candelabra_client._attempts import Attempts
-from candelabra_client._exceptions import ProtocolError
+from candelabra_client._exceptions import Aborted, ProtocolError
 from candelabra_client._exchange import SCREEN_METHOD, Exchange
 from candelabra_client._result import ColumnKind, SymbolError
 from candelabra_client._run import Progress
@@ -55,8 +55,11 @@ class ScreenRun:
         self._errors: dict[str, SymbolError] = {}
         self._kinds: Mapping[str, ColumnKind] = {}
         self._delivered: set[str] = set()
+        self._is_sorted = bool(request.order_by or request.limit)
+        self._marks: list[int] = []  # of the rows that were handed out, in order; of a sorted screen only
+        self._rows_here = 0  # rows of the current stream, those that had been handed out included
+        self._failures_ignored = 0  # in the current stream, of symbols that were handed out before
         self._sent = False
-        self._started = False  # whether any message has arrived
 
     @property
     def screen_id(self) -> str:
@@ -87,6 +90,7 @@ class ScreenRun:
             self._sent = True
             self._attempts.begin()
         self._errors.clear()  # the next attempt tells of all of them
+        self._rows_here = self._failures_ignored = 0
         return self._request
 
     def remaining_seconds(self) -> float | None:
@@ -106,17 +110,21 @@ class ScreenRun:
         if self.info is not None:
             raise ProtocolError("the server sent a message after the last one of the screen")
         batch = self._checked(response)
-        self._started = True
         if not self._request.screen_id:
             self._request.screen_id = response.screen_id
+        failures = {failure.symbol: SymbolError.of(failure.error) for failure in response.failures}
+        for symbol in self._delivered.intersection(failures):
+            del failures[symbol]
+            self._failures_ignored += 1
+        self._errors.update(failures)
         self.symbols_total, self.symbols_done = response.symbols_total, response.symbols_done
-        self.symbols_passed, self.symbols_failed = response.symbols_passed, response.symbols_failed
-        self._errors.update((failure.symbol, SymbolError.of(failure.error)) for failure in response.failures)
+        self.symbols_passed = response.symbols_passed
+        self.symbols_failed = response.symbols_failed - self._failures_ignored
+        batch = self._without_repeated(batch)
         if response.last:
+            if self._rows_here < len(self._marks):
+                raise _changed()
             self.info = ScreenInfo.of(response.info)
-        fresh = [row for row, symbol in enumerate(batch.symbols) if symbol not in self._delivered]
-        if len(fresh) < len(batch):
-            batch = batch.rows(fresh)
         if batch.symbols:
             self._delivered.update(batch.symbols)
             self._attempts.succeed()
@@ -132,8 +140,7 @@ class ScreenRun:
         """
         if self.info is not None:
             return 0.0  # everything had arrived
-        is_sorted = bool(self._request.order_by or self._request.limit)
-        return self._attempts.fail(error, may_repeat=self._started and not (is_sorted and self._delivered))
+        return self._attempts.fail(error)
 
     def finish(self) -> None:
         """Takes the regular end of a stream.
@@ -159,6 +166,24 @@ class ScreenRun:
             info=self.info or ScreenInfo(),
         )
 
+    def _without_repeated(self, batch: ScreenBatch) -> ScreenBatch:
+        """Returns the rows that were not handed out before.
+
+        Raises:
+            Aborted: the screen is sorted, and its rows are not those that were handed out.
+        """
+        if not self._is_sorted:
+            first_rows = {symbol: row for row, symbol in reversed(list(enumerate(batch.symbols)))}
+            fresh = sorted(row for symbol, row in first_rows.items() if symbol not in self._delivered)
+            return batch if len(fresh) == len(batch) else batch.rows(fresh)
+        marks = _marks(batch)
+        repeated = marks[: len(self._marks) - self._rows_here]
+        if repeated != self._marks[self._rows_here : self._rows_here + len(repeated)]:
+            raise _changed()
+        self._marks.extend(marks[len(repeated) :])
+        self._rows_here += len(marks)
+        return batch.rows(slice(len(repeated), None)) if repeated else batch
+
     def _checked(self, response: ScreenResponse) -> ScreenBatch:
         """Returns the rows of a message; keeps what its columns are called."""
         rows = len(response.symbols)
@@ -173,3 +198,18 @@ class ScreenRun:
             if len(array) != rows:
                 raise ProtocolError(f"a batch of {rows} symbols has {len(array)} values in {name!r}")
         return ScreenBatch(response.symbols, as_of=times, values=values, kinds=self._kinds)
+
+
+def _marks(batch: ScreenBatch) -> list[int]:
+    """Returns a number for each row that stands for all that is in it."""
+    times = batch.as_of.view(np.int64).tolist()
+    columns = [batch[name] for name in batch.columns]
+    rows = np.array(columns, np.float64).reshape(len(columns), len(batch)).T
+    return [hash((symbol, time, row.tobytes())) for symbol, time, row in zip(batch.symbols, times, rows, strict=True)]
+
+
+def _changed() -> Aborted:
+    return Aborted(
+        "the connection broke within the sorted screen, and its candles have changed since; screen again",
+        code=grpc.StatusCode.ABORTED,
+    )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import aclosing, closing
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeAlias, TypeVar
 
@@ -121,6 +122,14 @@ class Stream(StreamState[_RunT], Generic[_RunT, _ItemT]):
         self.close()
 
     def _stream(self) -> Iterator[_ItemT]:
+        # What `receive` calls, and whoever iterates, may use gRPC too: their errors must not look like this stream's.
+        with closing(self._messages()) as messages:
+            for message in messages:
+                if (item := self._run.receive(message)) is not None:
+                    yield item
+
+    def _messages(self) -> Generator[bytes, None, None]:
+        """Yields the messages of every attempt."""
         run = self._run
         while True:
             try:
@@ -129,9 +138,8 @@ class Stream(StreamState[_RunT], Generic[_RunT, _ItemT]):
                     return
                 self._call = self._open_stream(run.method, request, run.remaining_seconds())
                 self._check_open()
-                for message in self._call:
-                    if (item := run.receive(message)) is not None:
-                        yield item
+                for message in self._call:  # noqa: UP028 - `yield from` may hand close() and throw() to grpc's call
+                    yield message
             except grpc.RpcError as error:
                 delay = run.fail(error)
             else:
@@ -172,6 +180,14 @@ class AsyncStream(StreamState[_RunT], Generic[_RunT, _ItemT]):
         self.close()
 
     async def _stream(self) -> AsyncIterator[_ItemT]:
+        # As in `Stream`, errors of `receive` and of whoever iterates are not this stream's.
+        async with aclosing(self._messages()) as messages:
+            async for message in messages:
+                if (item := self._run.receive(message)) is not None:
+                    yield item
+
+    async def _messages(self) -> AsyncGenerator[bytes, None]:
+        """Yields the messages of every attempt."""
         run = self._run
         while True:
             try:
@@ -181,8 +197,7 @@ class AsyncStream(StreamState[_RunT], Generic[_RunT, _ItemT]):
                 self._call = self._open_stream(run.method, request, run.remaining_seconds())
                 self._check_open()
                 async for message in self._call:
-                    if (item := run.receive(message)) is not None:
-                        yield item
+                    yield message
             except grpc.RpcError as error:
                 delay = run.fail(error)
             except asyncio.CancelledError:

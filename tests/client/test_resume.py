@@ -114,7 +114,7 @@ def test_a_single_attempt_means_no_second_one(user):
     assert len(script.jobs) == 1
 
 
-def test_before_the_first_message_grpc_itself_tries_again(user):
+def test_before_the_first_message_it_is_sent_again_too(user):
     refusing = breaking_after()
     script = Script(answers=[refusing, refusing, answer_each])
     with serving(script) as address:
@@ -158,9 +158,7 @@ def test_waits_grow_vary_and_are_bounded():
     assert policy.backoff_seconds(1, draw=lambda: 1.0) == pytest.approx(1.2)
 
 
-@pytest.mark.parametrize(
-    "options", [{"max_attempts": 0}, {"max_attempts": 6}, {"initial_backoff_seconds": 0}, {"multiplier": -1}]
-)
+@pytest.mark.parametrize("options", [{"max_attempts": 0}, {"initial_backoff_seconds": 0}, {"multiplier": -1}])
 def test_a_policy_that_cannot_work_is_refused(options):
-    with pytest.raises(ValueError, match=r"expected 1 to 5|above 0"):
+    with pytest.raises(ValueError, match=r"expected 1 or more|above 0"):
         RetryPolicy(**options)
