@@ -14,19 +14,20 @@ from google.protobuf.message import DecodeError, Message
 from candelabra_server.errors import CandelabraError, InvalidRequestError, UnavailableError, Violation
 from candelabra_server.rpc.status import DETAILS_METADATA_KEY, code_for, internal_error, status_for
 
-__all__ = ["stream_bytes", "unary"]
+__all__ = ["Context", "guarded", "parse", "stream_bytes", "unary"]
 
 logger = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
+"""What a handler gets beside its request."""
 
 
 def unary(request_type: type[Message], call: Callable[[Any], Awaitable[Message]]) -> grpc.RpcMethodHandler[Any, Any]:
     """An RPC with one request and one response."""
 
     async def handle(request: bytes, context: Context) -> bytes | None:
-        async with _guarded(context):
-            return (await call(_parse(request_type, request))).SerializeToString()
+        async with guarded(context):
+            return (await call(parse(request_type, request))).SerializeToString()
         return None
 
     return grpc.unary_unary_rpc_method_handler(handle, request_deserializer=None, response_serializer=None)
@@ -41,14 +42,15 @@ def stream_bytes(
     """
 
     async def handle(request: bytes, context: Context) -> None:
-        async with _guarded(context), aclosing(call(_parse(request_type, request))) as messages:
+        async with guarded(context), aclosing(call(parse(request_type, request))) as messages:
             async for message in messages:
                 await context.write(message)
 
     return grpc.unary_stream_rpc_method_handler(handle, request_deserializer=None, response_serializer=None)
 
 
-def _parse(request_type: type[Message], request: bytes) -> Message:
+def parse(request_type: type[Message], request: bytes) -> Message:
+    """A request's message; one that is none is refused. To be called inside the guard."""
     # Here, inside the guard: grpc sends the text of what a deserializer raises to the client.
     try:
         return request_type.FromString(request)
@@ -58,7 +60,7 @@ def _parse(request_type: type[Message], request: bytes) -> Message:
 
 
 @asynccontextmanager
-async def _guarded(context: Context) -> AsyncIterator[None]:
+async def guarded(context: Context) -> AsyncIterator[None]:
     """Ends the call with the right status whatever the body raises; no exception text reaches the client."""
     try:
         yield

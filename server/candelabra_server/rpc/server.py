@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from candelabra_server.candles.repository import ICandleRepository
@@ -22,6 +22,7 @@ from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.candle_servicer import CandleServicer
 from candelabra_server.rpc.formula_servicer import FormulaServicer
 from candelabra_server.rpc.processing_servicer import ProcessingServicer
+from candelabra_server.rpc.standard_services import health_handlers, reflection_handlers
 
 __all__ = ["RpcServer"]
 
@@ -62,16 +63,16 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         self._services = (ProcessingServicer.SERVICE, FormulaServicer.SERVICE, CandleServicer.SERVICE)
         self._server = grpc.aio.server(options=_CHANNEL_OPTIONS)
+        reflected = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        handlers = {
+            ProcessingServicer.SERVICE: self._processing.handlers(),
+            FormulaServicer.SERVICE: formulas.handlers(),
+            CandleServicer.SERVICE: candles.handlers(),
+            health.SERVICE_NAME: health_handlers(self._health, ("", *self._services)),
+            reflection.SERVICE_NAME: reflection_handlers(reflected),
+        }
         self._server.add_generic_rpc_handlers(
-            [
-                grpc.method_handlers_generic_handler(ProcessingServicer.SERVICE, self._processing.handlers()),
-                grpc.method_handlers_generic_handler(FormulaServicer.SERVICE, formulas.handlers()),
-                grpc.method_handlers_generic_handler(CandleServicer.SERVICE, candles.handlers()),
-            ]
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            [grpc.method_handlers_generic_handler(service, methods) for service, methods in handlers.items()]
         )
         self.address = ""
         """Where the server listens, with the port that the system chose; empty before it does."""
