@@ -12,9 +12,11 @@ Neither this module nor what it imports needs pyarrow.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import IO, Any, Self
 from weakref import WeakValueDictionary
@@ -27,7 +29,7 @@ from candelabra_server.candles.manifest import (
     read_manifest,
 )
 from candelabra_server.candles.repository import ICandleRepository, StoredSymbol
-from candelabra_server.candles.segment import MappedSegment
+from candelabra_server.candles.segment import DamagedSegment, MappedSegment, open_segment
 from candelabra_server.candles.store_layout import StoreLayout
 from candelabra_server.candles.timeframe_view import TimeframeView
 from candelabra_server.domain.candles import Candles
@@ -39,6 +41,10 @@ __all__ = ["ArrowCandleRepository", "ArrowSnapshot"]
 _VIEWS_KEPT = 16
 """How many states of timeframes a process keeps mapped; beyond that the oldest is opened again when needed."""
 _SEPARATOR = ":"
+_SECONDS_UNTIL_OPENED_AGAIN = 1.0
+"""What could not be read may have been restored."""
+
+logger = logging.getLogger(__name__)
 
 
 class ArrowSnapshot:
@@ -92,13 +98,26 @@ class ArrowCandleRepository(ICandleRepository):
         return {"type": "arrow", "path": str(self._layout.root)}
 
     def timeframes(self) -> Mapping[str, int]:
-        """How many symbols are stored, by canonical timeframe, shortest first."""
+        """How many symbols are stored, by canonical timeframe, shortest first.
+
+        Timeframes that cannot be read are left out, unless none can.
+        """
         state, lease = hold_current(self._layout)
         if lease is None:
             return {}
         with lease:
             manifest = read_manifest(self._layout, state)
-            return {name: len(self._view_of(manifest, name).symbols) for name in manifest.segments}
+            counts: dict[str, int] = {}
+            failure: StoreError | None = None
+            for name in manifest.segments:
+                try:
+                    counts[name] = len(self._view_of(manifest, name).symbols)
+                except StoreError as error:
+                    failure = error
+                    _warn(name, error.message, "all symbols")
+            if failure is not None and not counts:
+                raise failure
+            return counts
 
     def snapshot(self, timeframe: str) -> ArrowSnapshot:
         """Opens the present state of a timeframe; the caller closes it."""
@@ -114,14 +133,19 @@ class ArrowCandleRepository(ICandleRepository):
         return ArrowSnapshot(snapshot_id, view, lease)
 
     def list_symbols(self, timeframe: str) -> Sequence[StoredSymbol]:
-        """What is stored of a timeframe, sorted by symbol."""
+        """What is stored of a timeframe, sorted by symbol; without symbols that have candles in a damaged file."""
         return self._present_view(timeframe).stored_symbols
 
     def load(
         self, symbol: str, timeframe: str, date_range: DateRange, *, warm_up_candles: int, snapshot_id: str
     ) -> Candles:
         """The candles of a range, preceded by up to `warm_up_candles` older ones."""
-        return self._view(timeframe, snapshot_id).load(symbol, date_range, warm_up_candles)
+        view = self._view(timeframe, snapshot_id)
+        try:
+            return view.load(symbol, date_range, warm_up_candles)
+        except StoreError:
+            self._open_again(view)
+            raise
 
     def load_last(
         self,
@@ -134,7 +158,12 @@ class ArrowCandleRepository(ICandleRepository):
         snapshot_id: str,
     ) -> Candles:
         """The last candle up to a time, preceded by up to `warm_up_candles` older ones."""
-        return self._view(timeframe, snapshot_id).load_last(symbol, end_micros, warm_up_candles, fields)
+        view = self._view(timeframe, snapshot_id)
+        try:
+            return view.load_last(symbol, end_micros, warm_up_candles, fields)
+        except StoreError:
+            self._open_again(view)
+            raise
 
     def _view(self, timeframe: str, snapshot_id: str) -> TimeframeView:
         if not snapshot_id:
@@ -162,16 +191,35 @@ class ArrowCandleRepository(ICandleRepository):
         with self._lock:
             view = self._views.get(snapshot_id)
             if view is None:
-                view = TimeframeView(timeframe, [self._segment(name) for name in names])
+                opened = [self._segment(name) for name in names]
+                damaged = [segment for segment in opened if isinstance(segment, DamagedSegment)]
+                for segment in damaged:
+                    _warn(timeframe, segment.fault, f"{len(segment.symbols):,} symbols")
+                if len(damaged) == len(opened):
+                    raise StoreError(damaged[0].fault)
+                view = TimeframeView(
+                    timeframe, [segment for segment in opened if isinstance(segment, MappedSegment)], damaged
+                )
                 self._forget_views()
                 self._views[snapshot_id] = view
             return view
 
-    def _segment(self, name: str) -> MappedSegment:
-        segment = self._segments.get(name)
-        if segment is None:
-            segment = self._segments[name] = MappedSegment.open(self._layout, name)
+    def _segment(self, name: str) -> MappedSegment | DamagedSegment:
+        kept = self._segments.get(name)
+        if kept is not None and not kept.fault():
+            return kept
+        segment = open_segment(self._layout, name)
+        if isinstance(segment, MappedSegment):
+            self._segments[name] = segment
         return segment
+
+    def _open_again(self, view: TimeframeView) -> None:
+        """Forgets a view that could not read something, so that the next load opens it anew; at most once a second."""
+        if monotonic() < view.opened_at + _SECONDS_UNTIL_OPENED_AGAIN:
+            return
+        with self._lock:
+            for snapshot_id in [name for name, kept in self._views.items() if kept is view]:
+                del self._views[snapshot_id]
 
     def _forget_views(self) -> None:
         """Unmaps states that nobody holds any more, and the oldest ones when there are too many."""
@@ -190,6 +238,10 @@ def _state(snapshot_id: str, timeframe: str) -> str:
     if name != timeframe or not is_state(state):
         raise _foreign_snapshot(snapshot_id, timeframe)
     return state
+
+
+def _warn(timeframe: str, fault: str, touched: str) -> None:
+    logger.warning("%s; %s of %s cannot be read: see candelabra-server check-store", fault, touched, timeframe)
 
 
 def _foreign_snapshot(snapshot_id: str, timeframe: str) -> StoreError:

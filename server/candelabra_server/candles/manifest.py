@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from candelabra_server.candles.checksums import is_intact, sealed
 from candelabra_server.candles.file_lock import try_lock_shared
-from candelabra_server.candles.store_layout import StoreLayout, write_durably
+from candelabra_server.candles.store_layout import StoreLayout, unreadable, write_durably
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import StoreError
 
@@ -61,7 +62,7 @@ def read_current_state(layout: StoreLayout) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
-        raise _unreadable(layout.current) from error
+        raise unreadable(layout.current, error) from error
     state = content.strip().decode("ascii", "replace")
     if not is_state(state):
         raise _damaged(layout.current)
@@ -91,14 +92,14 @@ def read_manifest(layout: StoreLayout, state: str) -> Manifest:
     except FileNotFoundError as error:
         raise StoreError(f"{path.name} is not in the candle store any more: nothing held this state") from error
     except OSError as error:
-        raise _unreadable(path) from error
+        raise unreadable(path, error) from error
     return _parse(path, state, content)
 
 
 def write_manifest(layout: StoreLayout, manifest: Manifest) -> None:
     """Writes a new state and makes it the present one; readers see the state before or this one."""
     content = {"format": FORMAT, "segments": {name: list(names) for name, names in manifest.segments.items()}}
-    write_durably(layout.manifest(manifest.state), json.dumps(content, indent=1).encode() + b"\n")
+    write_durably(layout.manifest(manifest.state), sealed(content, indent=1))
     write_durably(layout.current, f"{manifest.state}\n".encode())
 
 
@@ -118,18 +119,18 @@ def hold_current(layout: StoreLayout) -> tuple[str, IO[bytes] | None]:
             file = path.open("rb")
         except FileNotFoundError as error:
             if state == missing_before:  # CURRENT was read again since, so no import has replaced it
-                raise StoreError(f"{path.name} is missing in the candle store") from error
+                raise unreadable(path, error) from error
             missing_before = state
             continue
         except OSError as error:
-            raise _unreadable(path) from error
+            raise unreadable(path, error) from error
         try:
             # Whoever removes a state locks its manifest exclusively first, and does not remove the
             # present one: then CURRENT has changed, and is read again.
             is_held = try_lock_shared(file) and os.fstat(file.fileno()).st_nlink > 0
         except OSError as error:
             file.close()
-            raise _unreadable(path) from error
+            raise unreadable(path, error) from error
         if is_held:
             return state, file
         file.close()
@@ -138,6 +139,8 @@ def hold_current(layout: StoreLayout) -> tuple[str, IO[bytes] | None]:
 
 def _parse(path: Path, state: str, content: bytes) -> Manifest:
     try:
+        if not is_intact(content):
+            raise ValueError("another checksum")
         parsed: dict[str, Any] = json.loads(content)
         file_format = int(parsed["format"])
         if file_format != FORMAT:
@@ -170,7 +173,3 @@ def _read_small_file(path: Path) -> bytes:
 
 def _damaged(path: Path) -> StoreError:
     return StoreError(f"{path.name} of the candle store is damaged")
-
-
-def _unreadable(path: Path) -> StoreError:
-    return StoreError(f"{path.name} of the candle store cannot be read")

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from candelabra_server.candles.candle_batch import SegmentContent
+from candelabra_server.candles.checksums import BlockChecksums, ChecksummingFile
 from candelabra_server.candles.segment import OPEN_TIME, SegmentIndex
 from candelabra_server.candles.store_layout import StoreLayout, sync_file, write_durably
 
@@ -22,10 +23,11 @@ def write_segment(layout: StoreLayout, name: str, content: SegmentContent) -> No
     """Writes a segment's two files and returns when they are on the disk.
 
     The Arrow file has one record batch, uncompressed: a dictionary-encoded symbol, the open time as a
-    UTC timestamp in microseconds, and the fields as doubles, NaN where there is no value.
+    UTC timestamp in microseconds, and the fields as doubles, NaN where there is no value. Its checksums are those of
+    what was handed to the system, so that they also tell when something else came to lie on the disk.
     """
     path = layout.segment(name)
-    _write_arrow(path, content)
+    checksums = _write_arrow(path, content)
     sync_file(path)
     offsets = _column_offsets(path)
     field_sets = sorted({tuple(column for column in content.columns if column in names) for names in content.fields})
@@ -38,11 +40,12 @@ def write_segment(layout: StoreLayout, name: str, content: SegmentContent) -> No
         starts=content.starts,
         field_sets=field_sets,
         field_set_of=[number_of[names] for names in content.fields] if len(field_sets) > 1 else [],
+        checksums=checksums,
     )
     write_durably(layout.segment_index(name), index.to_json())
 
 
-def _write_arrow(path: Path, content: SegmentContent) -> None:
+def _write_arrow(path: Path, content: SegmentContent) -> BlockChecksums:
     rows = len(content.open_times)
     codes = np.repeat(np.arange(len(content.symbols), dtype=np.int32), np.diff(content.starts))
     times = np.ascontiguousarray(content.open_times, dtype=np.int64)
@@ -54,8 +57,11 @@ def _write_arrow(path: Path, content: SegmentContent) -> None:
         values = np.ascontiguousarray(column, dtype=np.float64)
         arrays[field] = pa.Array.from_buffers(pa.float64(), rows, [None, pa.py_buffer(values)])
     batch = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
-    with pa.OSFile(str(path), "wb") as sink, ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+    with path.open("wb") as file:
+        sink = ChecksummingFile(file)
+        with ipc.new_file(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        return sink.checksums()
 
 
 def _column_offsets(path: Path) -> Mapping[str, int]:

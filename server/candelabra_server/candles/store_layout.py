@@ -11,6 +11,7 @@ Files are only added and removed, but for CURRENT, which is replaced.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,10 +23,22 @@ from candelabra_server.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["TEMPORARY_SUFFIX", "StoreLayout", "store_errors", "sync_file", "write_durably"]
+__all__ = ["TEMPORARY_SUFFIX", "StoreLayout", "sync_file", "unreadable", "write_durably", "writing"]
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ends the names of files that are being written."""
+
+_ADVICE = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EACCES: "allow this user to write there, or choose another folder with --store",
+    errno.EPERM: "allow this user to write there, or choose another folder with --store",
+    errno.EROFS: "choose a folder that can be written with --store",
+    errno.EEXIST: "choose a folder with --store",
+    errno.ENOTDIR: "choose a folder with --store",
+}
+"""What to do, by cause; causes that are not here are those of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +103,27 @@ def sync_file(path: Path) -> None:
 
 
 @contextmanager
-def store_errors(doing: str) -> Iterator[None]:
-    """Turns an error of the file system into a StoreError that says what went wrong, without a path."""
+def writing(layout: StoreLayout) -> Iterator[None]:
+    """Turns an error of the file system into a StoreError that says where, why and what to do; importers get it."""
     try:
         yield
     except OSError as error:
-        detail = error.strerror or "input/output error"
-        raise StoreError(f"the candle store cannot be {doing}: {detail}") from error
+        advice = _ADVICE.get(error.errno or 0, "look after the disk")
+        raise StoreError(
+            f"the candle store {layout.root} cannot be written: {_cause(error)}; {advice}, then import again: "
+            "what was stored is as it was"
+        ) from error
+
+
+def unreadable(path: Path, error: OSError) -> StoreError:
+    """The error for a file that cannot be read; it may reach clients, so it has the file's name but not its folder."""
+    if isinstance(error, FileNotFoundError):
+        return StoreError(f"{path.name} is missing in the candle store")
+    return StoreError(f"{path.name} of the candle store cannot be read: {_cause(error)}")
+
+
+def _cause(error: OSError) -> str:
+    return error.strerror or "input/output error"
 
 
 def _sync_directory(path: Path) -> None:

@@ -31,7 +31,7 @@ from candelabra_server.candles.manifest import (
     write_manifest,
 )
 from candelabra_server.candles.segment import MappedSegment
-from candelabra_server.candles.store_layout import TEMPORARY_SUFFIX, StoreLayout, store_errors
+from candelabra_server.candles.store_layout import TEMPORARY_SUFFIX, StoreLayout, writing
 from candelabra_server.candles.timeframe_view import TimeframeView
 from candelabra_server.domain.candles import FloatColumn
 from candelabra_server.domain.timeframe import Timeframe
@@ -75,7 +75,7 @@ class StoreWriter:
             StoreError: another import is running, or the folder cannot be written.
         """
         layout = self._layout
-        with store_errors("written"):
+        with writing(self._layout):
             for folder in (layout.root, layout.manifests, layout.segments):
                 folder.mkdir(parents=True, exist_ok=True)
             lock = layout.import_lock.open("a+b")
@@ -109,7 +109,7 @@ class StoreWriter:
         Raises:
             StoreError: the store is damaged or cannot be written; it is as it was.
         """
-        with store_errors("written"):
+        with writing(self._layout):
             layout = self._layout
             present = read_current_state(layout)
             manifest = read_manifest(layout, present) if present else Manifest()

@@ -2,6 +2,9 @@
 
 A symbol that lies in one segment is a set of slices of the mapped file, without a copy. Where segments
 share a symbol, the rows that were asked for are merged, and of equal times the later segment's counts.
+
+Symbols of a damaged segment are refused, so that none has silently fewer candles; the others are read. A file that
+was shortened after it was mapped would end the process: at most every tenth of a second, a load looks at the sizes.
 """
 
 from __future__ import annotations
@@ -10,48 +13,61 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from time import monotonic
 from typing import TypeVar
 
 import numpy as np
 
 from candelabra_server.candles.repository import StoredSymbol
-from candelabra_server.candles.segment import MappedSegment
+from candelabra_server.candles.segment import DamagedSegment, MappedSegment
 from candelabra_server.candles.suggestions import close_names
 from candelabra_server.domain.candles import PRICE_FIELDS, Candles, FloatColumn, MicrosColumn
 from candelabra_server.domain.date_range import MAX_MICROS, MIN_MICROS, DateRange
-from candelabra_server.errors import Reason, SymbolFailure
+from candelabra_server.errors import Reason, StoreError, SymbolFailure
 
 __all__ = ["TimeframeView", "format_micros"]
 
 _Column = TypeVar("_Column", MicrosColumn, FloatColumn)
 _MICROS_A_DAY = 86_400_000_000
+_SECONDS_BETWEEN_LOOKS = 0.1
 _Part = tuple[MappedSegment, int]
 """A segment and the position of a symbol in it."""
 
 
 class TimeframeView:
-    """Reads one timeframe. Immutable, so safe from any thread.
+    """Reads one timeframe. Safe from any thread.
 
     Attributes:
         timeframe: canonical.
-        segments: oldest import first.
+        segments: oldest import first, without the damaged ones.
+        opened_at: when it was made, as `time.monotonic` tells it.
     """
 
-    def __init__(self, timeframe: str, segments: Sequence[MappedSegment]) -> None:
+    def __init__(
+        self, timeframe: str, segments: Sequence[MappedSegment], damaged: Sequence[DamagedSegment] = ()
+    ) -> None:
         self.timeframe = timeframe
         self.segments = tuple(segments)
+        self.opened_at = monotonic()
+        self._unmapped = tuple(damaged)
+        self._damaged = self._unmapped
+        self._next_look = 0.0 if damaged else self.opened_at + _SECONDS_BETWEEN_LOOKS
 
     @cached_property
     def symbols(self) -> Sequence[str]:
-        """The stored symbols, sorted."""
-        if len(self.segments) == 1:
+        """The stored symbols, sorted, also those of damaged segments."""
+        if len(self.segments) == 1 and not self._unmapped:
             return tuple(self.segments[0].symbols)
-        return tuple(sorted(set().union(*(segment.symbols for segment in self.segments))))
+        return tuple(sorted(set().union(*(segment.symbols for segment in (*self.segments, *self._unmapped)))))
 
-    @cached_property
+    @property
     def stored_symbols(self) -> Sequence[StoredSymbol]:
-        """What is stored of every symbol, sorted."""
-        return tuple(map(self._stored_symbol, self.symbols))
+        """What is stored of every symbol that can be read, sorted."""
+        self._look()
+        if not self._damaged:
+            return self._all_stored_symbols
+        touched = set().union(*(segment.symbols for segment in self._damaged))
+        return tuple(self._stored_symbol(symbol) for symbol in self.symbols if symbol not in touched)
 
     def load(self, symbol: str, date_range: DateRange, warm_up_candles: int) -> Candles:
         """Loads as `ICandleRepository.load` does."""
@@ -84,10 +100,43 @@ class TimeframeView:
         """Every candle of a stored symbol."""
         return self.load(symbol, DateRange(), 0)
 
+    @cached_property
+    def _all_stored_symbols(self) -> Sequence[StoredSymbol]:
+        return tuple(map(self._stored_symbol, self.symbols))
+
+    def _look(self) -> None:
+        """Finds the segments whose files were shortened meanwhile, and those that have their size again.
+
+        As long as something is damaged every load looks, so that one comparison is enough where nothing is.
+        """
+        faults = [(segment, segment.fault()) for segment in self.segments]
+        cut = (DamagedSegment(segment.name, segment.positions, fault) for segment, fault in faults if fault)
+        self._damaged = (*self._unmapped, *cut)
+        self._next_look = 0.0 if self._damaged else monotonic() + _SECONDS_BETWEEN_LOOKS
+
+    def _refuse_damaged(self, symbol: str) -> None:
+        self._look()
+        for segment in self._damaged:
+            if symbol in segment.symbols:
+                raise StoreError(
+                    f"{symbol} cannot be read: {segment.fault}",
+                    metadata={"symbol": symbol, "timeframe": self.timeframe},
+                )
+
     def _parts(self, symbol: str) -> list[_Part]:
-        parts = [
-            (segment, position) for segment in self.segments if (position := segment.positions.get(symbol)) is not None
-        ]
+        """Where a symbol lies.
+
+        Raises:
+            StoreError: a segment that has candles of it is damaged.
+            SymbolFailure: it is not stored.
+        """
+        if monotonic() >= self._next_look:
+            self._refuse_damaged(symbol)
+        parts: list[_Part] = []
+        for segment in self.segments:
+            position = segment.positions.get(symbol)
+            if position is not None:
+                parts.append((segment, position))
         if not parts:
             names = close_names(symbol, [segment.positions for segment in self.segments])
             hint = f"; did you mean {' or '.join(names)}?" if names else ""

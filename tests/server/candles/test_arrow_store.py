@@ -186,7 +186,7 @@ def replace_segment(store):
         (damage_manifest, r"^\d{6}-\w{6}\.json of the candle store is damaged$"),
         (escape_manifest, r"^\d{6}-\w{6}\.json of the candle store is damaged$"),
         (future_manifest, r"^\d{6}-\w{6}\.json has version 2 .* this server reads 1$"),
-        (remove_index, r"^\d{6}-\w{6}-1d\.json of the candle store cannot be read$"),
+        (remove_index, r"^\d{6}-\w{6}-1d\.json is missing in the candle store$"),
         (damage_index, r"^\d{6}-\w{6}-1d\.json of the candle store is damaged"),
         (change_index(format=2), r"1d\.json of the candle store is damaged or was written by a later version$"),
         (change_index(starts=[0, 1]), r"1d\.json of the candle store is damaged"),
@@ -196,9 +196,9 @@ def replace_segment(store):
         (change_index(rows=1_000_000), r"1d\.json of the candle store is damaged"),
         (change_index(field_sets=[["nope"]]), r"1d\.json of the candle store is damaged"),
         (change_index(symbols=None), r"1d\.json of the candle store is damaged"),
-        (remove_segment, r"^\d{6}-\w{6}-1d\.arrow of the candle store cannot be read$"),
-        (truncate_segment, r"^\d{6}-\w{6}-1d\.arrow of the candle store is damaged$"),
-        (replace_segment, r"^\d{6}-\w{6}-1d\.arrow of the candle store is damaged$"),
+        (remove_segment, r"^\d{6}-\w{6}-1d\.arrow is missing in the candle store$"),
+        (truncate_segment, r"^\d{6}-\w{6}-1d\.arrow of the candle store is damaged: it has [\d,]+ bytes, not [\d,]+$"),
+        (replace_segment, r"^\d{6}-\w{6}-1d\.arrow of the candle store is damaged: it does not begin as"),
     ],
 )
 def test_a_damaged_store_is_an_error_that_names_the_file(store, damage, message):

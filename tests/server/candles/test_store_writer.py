@@ -49,8 +49,12 @@ def test_a_write_that_fails_leaves_the_store_as_it_was_and_says_why(store, monke
         raise OSError(28, "No space left on device", str(store.path))
 
     monkeypatch.setattr(store_layout.os, "replace", fail)
-    with pytest.raises(StoreError, match=r"^the candle store cannot be written: No space left on device$"):
+    with pytest.raises(StoreError) as caught:
         store.add({"AAPL": {0: 2}})
+    assert caught.value.message == (
+        f"the candle store {store.path} cannot be written: No space left on device; free some space there, then import "
+        "again: what was stored is as it was"
+    )
     monkeypatch.undo()
     assert store.files() == files
     assert store.closes() == {"AAPL": {0: 1}}
