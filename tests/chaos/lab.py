@@ -1,0 +1,110 @@
+"""What all parts of a run share: the server, what was seen, whether it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos.model import Expected, Ledger, Problem
+from chaos.orders import OrderBook, Record
+from chaos.processes import ServerProcess
+
+__all__ = ["Lab", "Settings"]
+
+_LOOK_SECONDS = 1.0
+_MOST_HUNG = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a run is.
+
+    Attributes:
+        faults: how many to inject into the server's processes.
+        seed: of all choices.
+        lanes: clients at the same time.
+        gap_seconds: mean time between faults.
+        hang_seconds: a job of which nothing is heard for this long hangs.
+        stops: whether workers are stopped for good, so that only a time limit finds them.
+    """
+
+    faults: int
+    seed: int
+    lanes: int = 4
+    gap_seconds: float = 0.25
+    hang_seconds: float = 60.0
+    stops: bool = False
+
+
+@dataclass
+class Lab:
+    """A run.
+
+    Attributes:
+        settings: what it is.
+        folder: where everything of it is.
+        server: what is tested.
+        orders: to workers.
+        proxy_address: where connections to the server are cut.
+        ledger: what clients saw.
+        signalled: faults that came from outside of workers.
+        open: lanes begin no jobs while it is not set.
+        is_over: no lane begins a job any more.
+        active: jobs that run, with their tasks.
+    """
+
+    settings: Settings
+    folder: Path
+    server: ServerProcess
+    orders: OrderBook
+    proxy_address: str
+    ledger: Ledger = field(default_factory=Ledger)
+    signalled: list[Record] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    is_over: bool = False
+    active: dict[Expected, asyncio.Task[None]] = field(default_factory=dict)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _hung: int = 0
+
+    def next_number(self) -> int:
+        """A job's number."""
+        return next(self._numbers)
+
+    @property
+    def faults(self) -> int:
+        """How many were injected so far."""
+        return self.orders.taken() + len(self.signalled)
+
+    def problem(self, text: str) -> None:
+        """The server has done what no fault explains."""
+        self.ledger.problems.append(Problem("server", 0, text))
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """While the body runs, jobs that hang are noted and cancelled; after a few the run is over."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watch.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for expected, task in list(self.active.items()):
+                silent = time.monotonic() - expected.moved
+                if silent > self.settings.hang_seconds:
+                    del self.active[expected]
+                    text = f"{expected.kind}: nothing was heard of it for {silent:.0f} s"
+                    self.ledger.problems.append(Problem("hung", expected.number, text))
+                    if not self._hung:
+                        await asyncio.to_thread(self.server.dump)
+                    self._hung += 1
+                    task.cancel()
+            if self._hung >= _MOST_HUNG or not self.server.is_alive:
+                self.is_over = True

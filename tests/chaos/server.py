@@ -1,0 +1,83 @@
+"""The server of a run: `python -m chaos.server FOLDER`. It prints its address, and `stopped` at its end.
+
+SIGUSR1 writes all threads' stacks to its log, SIGUSR2 its tasks' and what its dispatcher knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import gc
+import logging
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+__all__ = ["main"]
+
+WORKERS = 2
+_SLOT_MEBIBYTES = 4
+_BUFFER_MEBIBYTES = 4
+_DRAIN_SECONDS = 10.0
+
+
+def time_limits() -> dict[str, Any]:
+    """The settings by which a worker that is stopped is found and ended soon, as far as the server has them."""
+    from candelabra_server import config
+
+    limits: Any = getattr(config, "TimeLimits", None)
+    return {} if limits is None else {"time_limits": limits(symbol_seconds=2, job_seconds=3600, grace_seconds=1)}
+
+
+def main(folder: Path) -> None:
+    """Serves until SIGTERM."""
+    from candelabra_server import app
+    from candelabra_server.config import ServerConfig
+    from chaos.repository import ChaosRepository
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # workers are meant to crash
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    config = ServerConfig(
+        listen="127.0.0.1:0",
+        store=folder / "store",
+        workers=WORKERS,
+        drain_seconds=_DRAIN_SECONDS,
+        result_slot_mebibytes=_SLOT_MEBIBYTES,
+        job_buffer_mebibytes=_BUFFER_MEBIBYTES,
+        **time_limits(),
+    )
+
+    async def serve() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, describe)
+        await app.serve(config, on_ready=lambda address, _repository: say(address))
+
+    with patch.object(app, "create_candle_repository", lambda _config: ChaosRepository(folder)):
+        asyncio.run(serve())
+    say("stopped")
+
+
+def describe() -> None:
+    """Writes what the event loop is at to the log."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+    for found in gc.get_objects():
+        if type(found).__name__ in {"Dispatcher", "Scheduler", "JobQueue", "_Active", "ProcessingEngine"}:
+            names = getattr(found, "__slots__", None) or getattr(found, "__dict__", {})
+            sys.stderr.write(f"{type(found).__name__}:\n")
+            for name in names:
+                sys.stderr.write(f"    {name} = {str(getattr(found, name, None))[:400]}\n")
+    sys.stderr.flush()
+
+
+def say(line: str) -> None:
+    """Tells the harness."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
