@@ -198,7 +198,7 @@ class ExpectedScreen(Expected):
             self.problem("doubled", f"{symbol} came again")
         self.rows.append(symbol)
         self._arrive(symbol)
-        last = self._last(symbol)
+        last = self.last(symbol)
         if is_poison(symbol) or not _passes(last) or not _equal(last, values):
             self.problem("wrong", f"{symbol} has {values}, expected {last}")
 
@@ -211,10 +211,10 @@ class ExpectedScreen(Expected):
             symbol
             for symbol in self.symbols
             if symbol not in errors or symbol in self.rows
-            if is_poison(symbol) or _passes(self._last(symbol))
+            if is_poison(symbol) or _passes(self.last(symbol))
         ]
         if self.limit:
-            passing.sort(key=lambda symbol: (-self._last(symbol)["average"], symbol))
+            passing.sort(key=lambda symbol: (-self.last(symbol)["average"], symbol))
             passing = passing[: self.limit]
             if self.rows != passing and not set(passing) - set(self.rows):
                 self.problem("wrong", f"rows are not in order: {self.rows}, expected {passing}")
@@ -222,7 +222,8 @@ class ExpectedScreen(Expected):
             if symbol not in self.rows:
                 self.problem("lost", symbol)
 
-    def _last(self, symbol: str) -> dict[str, float]:
+    def last(self, symbol: str) -> dict[str, float]:
+        """A symbol's last row."""
         return {name: float(column[-1]) for name, column in answer_of(symbol, self.formula).columns.items()}
 
 
