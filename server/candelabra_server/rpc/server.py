@@ -32,7 +32,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second server on the same port is an error, not a silent half of the traffic
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),  # requests are small
     ("grpc.max_send_message_length", -1),  # the job chooses how large its results may be
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # quiet streams may be pinged by clients
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # quiet streams may be pinged by clients
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 30_000),  # a peer that vanished must not hold workers for two hours
     ("grpc.keepalive_timeout_ms", 20_000),
