@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -17,6 +17,9 @@ from candelabra_server.rpc.status import DETAILS_METADATA_KEY, code_for, interna
 __all__ = ["Context", "guarded", "parse", "stream_bytes", "unary"]
 
 logger = logging.getLogger(__name__)
+
+_CANCELLATION_SECONDS = 1.0
+"""How long a call whose write failed waits to be cancelled, which takes far less."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 """What a handler gets beside its request."""
@@ -74,11 +77,18 @@ async def guarded(context: Context) -> AsyncIterator[None]:
         if code_for(error) is grpc.StatusCode.INTERNAL:
             logger.exception("call failed")
         await _abort(context, error)
+    except grpc.aio.InternalError:
+        # A write failed, as it does when the client is gone. The cancellation that tells so comes a moment later; a call
+        # that ended before it would be logged as an error of the server.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CANCELLATION_SECONDS):
+                await asyncio.Event().wait()
+        raise
     except (grpc.aio.AbortError, grpc.aio.BaseError):
         raise
     except Exception:
         if context.done():
-            raise  # the client is gone: a write to it fails in ways of its own
+            raise  # the status is sent already
         logger.exception("call failed unexpectedly")
         await _abort(context, internal_error())
 
