@@ -78,8 +78,8 @@ async def guarded(context: Context) -> AsyncIterator[None]:
             logger.exception("call failed")
         await _abort(context, error)
     except grpc.aio.InternalError:
-        # A write failed, as it does when the client is gone. The cancellation that tells so comes a moment later; a call
-        # that ended before it would be logged as an error of the server.
+        # A write failed, as it does when the client is gone. The cancellation that tells so comes a moment later, and a
+        # call that ended before it would be logged as an error of the server.
         with suppress(TimeoutError):
             async with asyncio.timeout(_CANCELLATION_SECONDS):
                 await asyncio.Event().wait()
