@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from candelabra.v1 import GetServerInfoRequest
 from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
@@ -20,7 +21,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 @contextmanager
 def waiting_server(marker):
-    """A server with a job on it that is done when the marker is there; gives process, stub and call."""
+    """A server with a job on it that is done when the marker is there; gives process, channel and call."""
     process = subprocess.Popen(
         [sys.executable, "-m", "support.waiting_server", str(marker)],
         env=os.environ | {"PYTHONPATH": str(TESTS)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -30,15 +31,15 @@ def waiting_server(marker):
             stub = ProcessingServiceStub(channel)
             call = stub.Process(job("WAITS", "close"), timeout=90)
             run_until(lambda: stub.GetServerInfo(GetServerInfoRequest()).active_jobs == 1)
-            yield process, stub, call
+            yield process, channel, call
     finally:
         process.kill()
         process.communicate(timeout=60)
 
 
-def takes_jobs(stub):
+def takes_jobs(channel):
     try:
-        return bool(list(stub.Process(job("A", "close"), timeout=60)))
+        return bool(list(ProcessingServiceStub(channel).Process(job("A", "close"), timeout=60)))
     except grpc.RpcError as error:
         if error.code() is not grpc.StatusCode.UNAVAILABLE:
             raise
@@ -47,10 +48,10 @@ def takes_jobs(stub):
 
 def test_sigterm_refuses_new_jobs_finishes_the_one_that_runs_and_ends_with_zero(tmp_path):
     marker = tmp_path / "go"
-    with waiting_server(marker) as (process, stub, call):
-        assert takes_jobs(stub)
+    with waiting_server(marker) as (process, channel, call):
+        assert takes_jobs(channel)
         process.send_signal(signal.SIGTERM)
-        run_until(lambda: not takes_jobs(stub))
+        run_until(lambda: not takes_jobs(channel))
         assert process.poll() is None
         marker.touch()
         (result,) = call
@@ -60,10 +61,27 @@ def test_sigterm_refuses_new_jobs_finishes_the_one_that_runs_and_ends_with_zero(
     assert (process.returncode, output, errors) == (0, "stopped\n", "")
 
 
-def test_a_second_signal_ends_the_job_that_runs_and_the_server(tmp_path):
-    with waiting_server(tmp_path / "never") as (process, stub, call):
+def test_an_open_watch_of_health_does_not_hold_the_end_of_the_server(tmp_path):
+    """grpc trap 6: such a call never ends by itself; cut off with the last of the process, it leaves a stack."""
+    marker = tmp_path / "go"
+    with waiting_server(marker) as (process, channel, call):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=90)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         process.send_signal(signal.SIGTERM)
-        run_until(lambda: not takes_jobs(stub))
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        marker.touch()
+        assert len(list(call)) == 1
+        output, errors = process.communicate(timeout=60)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(watch)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert (process.returncode, output, errors) == (0, "stopped\n", "")
+
+
+def test_a_second_signal_ends_the_job_that_runs_and_the_server(tmp_path):
+    with waiting_server(tmp_path / "never") as (process, channel, call):
+        process.send_signal(signal.SIGTERM)
+        run_until(lambda: not takes_jobs(channel))
         process.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.RpcError) as caught:
             list(call)

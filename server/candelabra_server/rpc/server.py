@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from candelabra_server.candles.repository import ICandleRepository
@@ -22,7 +22,7 @@ from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.candle_servicer import CandleServicer
 from candelabra_server.rpc.formula_servicer import FormulaServicer
 from candelabra_server.rpc.processing_servicer import ProcessingServicer
-from candelabra_server.rpc.standard_services import health_handlers, reflection_handlers
+from candelabra_server.rpc.standard_services import HealthService, reflection_handlers
 
 __all__ = ["RpcServer"]
 
@@ -39,7 +39,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_concurrent_streams", 128),
 )
 _STOP_GRACE_SECONDS = 1.0
-"""For calls that are no jobs: an open health watch would otherwise hold the stop for ever."""
+"""For calls that are no jobs: one whose client waits would otherwise hold the stop for ever."""
 
 
 class RpcServer:
@@ -60,15 +60,15 @@ class RpcServer:
         )
         candles = CandleServicer(candle_repo=candle_repo, limits=config.limits)
         formulas = FormulaServicer(formula_service=formula_service, formula_store=formula_store)
-        self._health = health.aio.HealthServicer()
-        self._services = (ProcessingServicer.SERVICE, FormulaServicer.SERVICE, CandleServicer.SERVICE)
+        services = (ProcessingServicer.SERVICE, FormulaServicer.SERVICE, CandleServicer.SERVICE)
+        self._health = HealthService(services)
         self._server = grpc.aio.server(options=_CHANNEL_OPTIONS)
-        reflected = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflected = (*services, HealthService.SERVICE, reflection.SERVICE_NAME)
         handlers = {
             ProcessingServicer.SERVICE: self._processing.handlers(),
             FormulaServicer.SERVICE: formulas.handlers(),
             CandleServicer.SERVICE: candles.handlers(),
-            health.SERVICE_NAME: health_handlers(self._health, ("", *self._services)),
+            HealthService.SERVICE: self._health.handlers(),
             reflection.SERVICE_NAME: reflection_handlers(reflected),
         }
         self._server.add_generic_rpc_handlers(
@@ -83,7 +83,7 @@ class RpcServer:
         Raises:
             ConfigurationError: the address is taken or is not this machine's.
         """
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._health.set(health_pb2.HealthCheckResponse.NOT_SERVING)
         listen = self._config.listen
         if listen.startswith("unix:") and _is_answered(listen.removeprefix("unix:")):
             raise ConfigurationError(f"cannot listen on {listen}: another server does; stop it or choose another path")
@@ -101,26 +101,23 @@ class RpcServer:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
+        self._health.end_watches()
         await self._server.stop(_STOP_GRACE_SECONDS)
 
     async def set_serving(self) -> None:
         """Tells load balancers that jobs are welcome."""
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        await self._health.set(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self) -> bool:
         """Says NOT_SERVING, refuses new jobs and waits for those that run, up to the configured time.
 
         Returns whether all of them ended.
         """
-        await self._health.enter_graceful_shutdown()
+        await self._health.end_serving()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._processing.drain(), self._config.drain_seconds)
             return True
         return False
-
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", *self._services):
-            await self._health.set(service, status)
 
 
 def _is_answered(path: str) -> bool:

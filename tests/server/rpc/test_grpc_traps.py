@@ -16,7 +16,7 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from candelabra.v1 import ExplainJobRequest, GetServerInfoRequest, ListSymbolsRequest, ProcessingJob
 from candelabra.v1.candles_pb2_grpc import CandleServiceStub
@@ -24,7 +24,7 @@ from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
 from candelabra_server.rpc import handlers
 from candelabra_server.rpc import server as rpc_server
 from candelabra_server.rpc.handlers import stream_bytes, unary
-from candelabra_server.rpc.standard_services import health_handlers, reflection_handlers
+from candelabra_server.rpc.standard_services import HealthService, reflection_handlers
 from support.jobs import job
 from support.server import serving
 
@@ -342,7 +342,7 @@ def test_every_handler_is_a_coroutine():
     async def body():
         async with serving("A") as (server, _channel, _engine):
             made.extend(server._processing.handlers().values())
-        made.extend(health_handlers(health.aio.HealthServicer(), [""]).values())
+        made.extend(HealthService([]).handlers().values())
         made.extend(reflection_handlers([]).values())
 
     run(body())

@@ -1,6 +1,7 @@
 """The server as a client sees it."""
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 
 import grpc
@@ -123,6 +124,7 @@ def test_a_job_with_an_unknown_saved_formula_is_refused():
 
 
 def test_a_cancelled_job_is_dropped(tmp_path):
+    """grpc trap 2, the first face: the client cancels while the job waits."""
     marker = tmp_path / "go"
 
     async def body():
@@ -138,6 +140,8 @@ def test_a_cancelled_job_is_dropped(tmp_path):
 
 
 def test_a_client_that_vanishes_during_a_write_leaves_no_job_behind(caplog):
+    """grpc trap 2, the second face: the client cancels while results are written."""
+
     async def body():
         async with serving("BIG", rows=400_000) as (server, channel, _engine):
             call = ProcessingServiceStub(channel).Process(job("BIG"))
@@ -146,7 +150,7 @@ def test_a_client_that_vanishes_during_a_write_leaves_no_job_behind(caplog):
             await server._processing._idle.wait()
 
     run(body())
-    assert not [record for record in caplog.records if "unexpectedly" in record.getMessage()]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_deadline_ends_the_job(tmp_path):
@@ -170,6 +174,8 @@ def test_a_deadline_ends_the_job(tmp_path):
     ],
 )
 def test_no_exception_leaves_a_client_without_a_status_or_with_its_text(raised, code):
+    """grpc traps 1 and 9: a stray CancelledError sends no status at all, any other exception its class and text."""
+
     async def fails(_request):
         raise raised
         yield b""
@@ -331,6 +337,8 @@ def test_symbols_are_listed_by_pattern():
 
 
 def test_a_port_that_is_taken_is_said_clearly():
+    """grpc trap 10: by default a second server on the same port gets half of the connections, without a word."""
+
     async def body():
         async with serving("A") as (server, _channel, _engine):
             with pytest.raises(ConfigurationError, match=r"cannot listen on 127\.0\.0\.1:\d+: the port is taken"):
