@@ -1,4 +1,4 @@
-"""The commands on a candle store: demo, import."""
+"""The commands on a candle store: demo, import, check-store."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from candelabra_server.candles.demo import demo_is_loaded, load_demo
 from candelabra_server.candles.importing import ImportSummary, import_files
+from candelabra_server.candles.segment_check import Finding
+from candelabra_server.candles.store_check import StoreReport, check_store
 from candelabra_server.config import DEFAULT_STORE
 
 __all__ = ["Store", "add_store_commands"]
 
+_DAMAGED = 1
 _SHOWN_FILES = 5
+_SHOWN_SYMBOLS = 5
 
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -31,6 +35,7 @@ def add_store_commands(app: typer.Typer) -> None:
     """Adds them to the command line, in the order of its help."""
     app.command("demo")(_demo)
     app.command("import")(_import)
+    app.command("check-store")(_check_store)
 
 
 def _demo(
@@ -86,6 +91,9 @@ def _import(
         str | None,
         typer.Option(metavar="NUMBER", help="What prices are multiplied by, such as 1e-9.", show_default="1"),
     ] = None,
+    drop_damaged: Annotated[
+        bool, typer.Option("--drop-damaged", help="Give up the timeframe's damaged files that check-store names.")
+    ] = False,
 ) -> None:
     """Import candles: all of the files, or nothing when anything is wrong with one."""
     for path in files:
@@ -102,10 +110,22 @@ def _import(
             price_scale=price_scale,
             time_zone=time_zone,
             time_format=time_format,
+            drop_damaged=drop_damaged,
             progress=progress,
         )
     _print_summary(summary, store)
     _print_import_details(summary)
+
+
+def _check_store(store: Store = DEFAULT_STORE) -> None:
+    """Look for damaged files in the store, by their checksums, and for what is left over; exits with 1 for damage."""
+    with _progress("checking MiB") as progress:
+        report = check_store(store, progress)
+    for finding in report.findings:
+        _print_finding(finding)
+    _print_report(report, store)
+    if report.is_damaged:
+        raise typer.Exit(_DAMAGED)
 
 
 def _require_existing(path: Path) -> None:
@@ -158,8 +178,42 @@ def _print_import_details(summary: ImportSummary) -> None:
         shown = ", ".join(str(path) for path in summary.skipped_files[:_SHOWN_FILES])
         more = len(summary.skipped_files) - _SHOWN_FILES
         _out.print(f"  skipped  {shown}{f' and {more:,} more' if more > 0 else ''}", markup=False)
+    for name in summary.dropped_segments:
+        _out.print(f"  dropped  {name}, which was damaged, with all candles that were in it only", markup=False)
     for file, scale in summary.scaled_files[:_SHOWN_FILES]:
         _out.print(f"  prices   of {file} are fixed-point, multiplied by {scale:e}", markup=False)
+
+
+def _print_finding(finding: Finding) -> None:
+    """One line, however many symbols are touched."""
+    kind, style = ("damaged", "red") if finding.is_damage else ("note", None)
+    touched = f" ({_touched(finding)})" if finding.is_damage else ""
+    _out.print(f"{kind}: {finding.file}{touched}: {finding.problem}; {finding.remedy}", markup=False, style=style)
+
+
+def _touched(finding: Finding) -> str:
+    timeframe = finding.timeframe or "all timeframes"
+    if finding.symbols is None:
+        return f"{timeframe}: all symbols"
+    if not finding.symbols:
+        return f"{timeframe}: no symbol"
+    more = len(finding.symbols) - _SHOWN_SYMBOLS
+    shown = ", ".join(finding.symbols[:_SHOWN_SYMBOLS])
+    return f"{timeframe}: {shown}{f' and {more:,} more symbols' if more > 0 else ''}"
+
+
+def _print_report(report: StoreReport, store: Path) -> None:
+    damaged = len({finding.file for finding in report.findings if finding.is_damage})
+    result = f"{damaged:,} of its files damaged" if damaged else "sound" if report.state else "empty"
+    _out.print(f"{store}: {result}", markup=False, style="bold")
+    if report.state:
+        _out.print(
+            f"  checked  {report.bytes_read / 1e6:,.1f} MB of candles, segments: {report.segments:,}, "
+            f"timeframes: {report.timeframes:,}, state: {report.state}",
+            markup=False,
+        )
+    if report.older_states:
+        _out.print(f"  older    {report.older_states:,} states, kept for running jobs or until the next import")
 
 
 def _moment(micros: int) -> str:

@@ -42,7 +42,9 @@ class BlockChecksums:
 
     def fit(self, file_bytes: int) -> bool:
         """Whether these can be the checksums of a file of this size."""
-        return self.block_bytes > 0 and len(self.digits) == -(-file_bytes // self.block_bytes) * _DIGITS
+        if self.block_bytes <= 0 or self.block_bytes % 8:
+            return False
+        return len(self.digits) == -(-file_bytes // self.block_bytes) * _DIGITS
 
     def agree(self, number: int, block: bytes) -> bool:
         """Whether a block, counted from 0, is as it was written."""

@@ -42,6 +42,7 @@ class ImportSummary:
         first_symbols: the first few of the symbols, sorted.
         skipped_files: files in the folders imported that have no known ending.
         scaled_files: files whose prices were found to be fixed-point numbers, with what they were multiplied by.
+        dropped_segments: names of damaged segments that were given up.
     """
 
     rows: int
@@ -55,6 +56,7 @@ class ImportSummary:
     first_symbols: tuple[str, ...] = ()
     skipped_files: tuple[Path, ...] = ()
     scaled_files: tuple[tuple[str, Decimal], ...] = ()
+    dropped_segments: tuple[str, ...] = ()
 
 
 def import_files(
@@ -69,6 +71,7 @@ def import_files(
     price_scale: str | None = None,
     time_zone: str | None = None,
     time_format: str | None = None,
+    drop_damaged: bool = False,
     progress: Progress | None = None,
     max_problems: int = 20,
 ) -> ImportSummary:
@@ -90,13 +93,14 @@ def import_files(
         price_scale: what prices are multiplied by, a decimal number; None is 1, but for fixed-point prices.
         time_zone: of times of day without a zone, such as `America/New_York`; None is UTC.
         time_format: how times are written, in the directives of `datetime.strptime`; None is found out.
+        drop_damaged: give up the segments of this timeframe that are damaged in any way, with all that they have.
         progress: told what is done.
         max_problems: how many problems the report describes; all are counted.
 
     Raises:
         InvalidRequestError: no files, or an option that cannot be.
         ImportRefusedError: what is wrong with the files.
-        StoreError: another import is running, or the store cannot be written.
+        StoreError: another import is running, or the store is damaged or cannot be written.
     """
     from candelabra_server.candles.file_reading import read_file  # noqa: PLC0415 - imports pyarrow
     from candelabra_server.candles.import_options import ImportOptions  # noqa: PLC0415
@@ -129,7 +133,12 @@ def import_files(
         log.raise_if_any()
         report(len(files), len(files) + 1)
         summary = import_batches(
-            batches, timeframe=Timeframe.parse(timeframe).text, writer=writer, log=log, started=started
+            batches,
+            timeframe=Timeframe.parse(timeframe).text,
+            writer=writer,
+            log=log,
+            started=started,
+            drop_damaged=drop_damaged,
         )
     report(len(files) + 1, len(files) + 1)
     is_found = price_scale is None
@@ -143,7 +152,13 @@ def import_files(
 
 
 def import_batches(
-    batches: Sequence[CandleBatch], *, timeframe: str, writer: StoreWriter, log: ProblemLog, started: float
+    batches: Sequence[CandleBatch],
+    *,
+    timeframe: str,
+    writer: StoreWriter,
+    log: ProblemLog,
+    started: float,
+    drop_damaged: bool = False,
 ) -> ImportSummary:
     """Stores checked batches, at least one, as one new state.
 
@@ -153,20 +168,22 @@ def import_batches(
         writer: an entered writer of the store.
         log: where candles that come in two batches are logged; raised from here.
         started: `time.perf_counter` at the start of the import.
+        drop_damaged: as `import_files`.
     """
     from candelabra_server.candles.candle_batch import combine  # noqa: PLC0415
 
     content = combine(batches, log)
     log.raise_if_any()
-    replaced = writer.commit(timeframe, content)
+    committed = writer.commit(timeframe, content, drop_damaged=drop_damaged)
     return ImportSummary(
         rows=len(content.open_times),
         symbols=len(content.symbols),
-        replaced_rows=replaced,
+        replaced_rows=committed.replaced_rows,
         first_open_time_micros=int(content.open_times.min()),
         last_open_time_micros=int(content.open_times.max()),
         files=len({batch.source for batch in batches}),
         dropped_columns=tuple(sorted({name for batch in batches for name in batch.dropped_columns})),
         seconds=time.perf_counter() - started,
         first_symbols=tuple(content.symbols[:_FIRST_SYMBOLS]),
+        dropped_segments=committed.dropped,
     )

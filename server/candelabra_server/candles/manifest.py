@@ -55,11 +55,17 @@ def read_current_state(layout: StoreLayout) -> str:
     """The present state's name; empty when there is no store yet.
 
     Raises:
-        StoreError: CURRENT is damaged or cannot be read.
+        StoreError: CURRENT is damaged, cannot be read, or is missing though there must have been one: taking such a
+            store for an empty one, an import would remove all that it has.
     """
     try:
         content = _read_small_file(layout.current)
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
+        return ""
+    except FileNotFoundError as error:
+        states = [match for path in layout.manifests.glob("*.json") if (match := _STATE.match(path.name))]
+        if any(int(state[1]) > 1 for state in states) and not layout.current.exists():
+            raise unreadable(layout.current, error) from error
         return ""
     except OSError as error:
         raise unreadable(layout.current, error) from error

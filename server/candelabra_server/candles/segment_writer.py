@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import ipc
 
@@ -14,7 +15,7 @@ from candelabra_server.candles.checksums import BlockChecksums, ChecksummingFile
 from candelabra_server.candles.segment import OPEN_TIME, SegmentIndex
 from candelabra_server.candles.store_layout import StoreLayout, sync_file, write_durably
 
-__all__ = ["write_segment"]
+__all__ = ["read_arrow", "write_segment"]
 
 _SYMBOL = "symbol"
 
@@ -45,6 +46,24 @@ def write_segment(layout: StoreLayout, name: str, content: SegmentContent) -> No
     write_durably(layout.segment_index(name), index.to_json())
 
 
+def read_arrow(path: Path) -> tuple[dict[str, int], list[str], npt.NDArray[np.int64]]:
+    """What an index says of a segment's file, from the file itself: offsets of columns, symbols and their starts.
+
+    Raises:
+        pyarrow.ArrowException, OSError, ValueError, KeyError, IndexError, AttributeError: it is no such file.
+    """
+    with pa.memory_map(str(path)) as source:
+        base = source.read_buffer().address
+        batch = _batch(source)
+        batch.validate(full=True)
+        column = batch.column(_SYMBOL)
+        symbols, codes = column.dictionary.to_pylist(), column.indices.to_numpy()
+        starts = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes)).astype(np.int64)
+        if not np.array_equal(codes[starts[:-1]], np.arange(len(symbols))):
+            raise ValueError("symbols are not in their order")
+        return _offsets(base, batch), symbols, starts
+
+
 def _write_arrow(path: Path, content: SegmentContent) -> BlockChecksums:
     rows = len(content.open_times)
     codes = np.repeat(np.arange(len(content.symbols), dtype=np.int32), np.diff(content.starts))
@@ -67,9 +86,13 @@ def _write_arrow(path: Path, content: SegmentContent) -> BlockChecksums:
 def _column_offsets(path: Path) -> Mapping[str, int]:
     """Where the values of each column begin in the file, found by mapping it as a reader would."""
     with pa.memory_map(str(path)) as source:
-        base = source.read_buffer().address
-        source.seek(0)
-        batch = ipc.open_file(source).get_batch(0)
-        return {
-            field: batch.column(field).buffers()[1].address - base for field in batch.schema.names if field != _SYMBOL
-        }
+        return _offsets(source.read_buffer().address, _batch(source))
+
+
+def _batch(source: pa.MemoryMappedFile) -> pa.RecordBatch:
+    source.seek(0)
+    return ipc.open_file(source).get_batch(0)
+
+
+def _offsets(base: int, batch: pa.RecordBatch) -> dict[str, int]:
+    return {field: batch.column(field).buffers()[1].address - base for field in batch.schema.names if field != _SYMBOL}

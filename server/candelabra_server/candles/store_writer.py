@@ -4,7 +4,8 @@ An import, in order; killed at any point, readers see the state before or the on
 
 1. The lock: a second importer is refused at once.
 2. The new segment is written and flushed to the disk (segment_writer.py).
-3. When the timeframe would have more than eight segments, all are merged into one more new segment.
+3. When the timeframe would have more than eight segments, all are merged into one more new segment, unless one is
+   damaged: what was merged would look sound.
 4. The new manifest is written, then CURRENT is replaced: from here on the new state is the present one.
 5. States that nobody holds are removed, then the segments that no remaining state names.
 """
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -31,18 +32,30 @@ from candelabra_server.candles.manifest import (
     write_manifest,
 )
 from candelabra_server.candles.segment import MappedSegment
+from candelabra_server.candles.segment_check import PERMIT, Finding, check_segment
 from candelabra_server.candles.store_layout import TEMPORARY_SUFFIX, StoreLayout, writing
 from candelabra_server.candles.timeframe_view import TimeframeView
 from candelabra_server.domain.candles import FloatColumn
 from candelabra_server.domain.timeframe import Timeframe
 from candelabra_server.errors import StoreError
 
-__all__ = ["MAX_SEGMENTS", "StoreWriter"]
+__all__ = ["MAX_SEGMENTS", "Committed", "StoreWriter"]
 
 MAX_SEGMENTS = 8
 """Of a timeframe; every symbol is looked up in each."""
 
+_SEE_CHECK = "candelabra-server check-store says whose candles that touches and what to do"
+
 logger = logging.getLogger(__name__)
+
+
+class Committed(NamedTuple):
+    """What became of stored candles when others were added."""
+
+    replaced_rows: int
+    """How many of the new candles took the place of stored ones."""
+    dropped: tuple[str, ...]
+    """The damaged segments that were given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +116,13 @@ class StoreWriter:
                 self._lock.close()
                 self._lock = None
 
-    def commit(self, timeframe: str, content: SegmentContent) -> int:
-        """Adds candles in a new state of the store; returns how many of them replace stored ones.
+    def commit(self, timeframe: str, content: SegmentContent, *, drop_damaged: bool = False) -> Committed:
+        """Adds candles in a new state of the store.
+
+        Args:
+            timeframe: canonical.
+            content: the candles.
+            drop_damaged: give up the timeframe's segments that are damaged in any way, with all that they have.
 
         Raises:
             StoreError: the store is damaged or cannot be written; it is as it was.
@@ -113,17 +131,45 @@ class StoreWriter:
             layout = self._layout
             present = read_current_state(layout)
             manifest = read_manifest(layout, present) if present else Manifest()
-            stored = [MappedSegment.open(layout, name) for name in manifest.segments.get(timeframe, ())]
-            overlap = _compare(content, stored)
+            known = manifest.segments.get(timeframe, ())
+            dropped = [name for name in known if self._is_lost(timeframe, name)] if drop_damaged else []
+            overlap = _compare(content, [self._open(name) for name in known if name not in dropped])
             state = next_state([present, *self._left_names()])
             names = [*(segment.name for segment in overlap.kept), self._write(f"{state}-{timeframe}", content)]
             if len(names) > MAX_SEGMENTS:
-                view = TimeframeView(timeframe, [MappedSegment.open(layout, name) for name in names])
-                names = [self._write(f"{state}-{timeframe}-merged", _merged(view))]
+                names = [self._merge(timeframe, names, f"{state}-{timeframe}-merged")]
             segments = {**manifest.segments, timeframe: tuple(names)}
             ordered = {name.text: segments[name.text] for name in sorted(map(Timeframe.parse, segments))}
-            write_manifest(layout, Manifest(state, ordered))
-            return overlap.rows
+            self._publish(Manifest(state, ordered))
+            return Committed(overlap.rows, tuple(dropped))
+
+    def _open(self, name: str) -> MappedSegment:
+        try:
+            return MappedSegment.open(self._layout, name)
+        except StoreError as error:
+            raise StoreError(f"{error.message}; {_SEE_CHECK}") from error
+
+    def _damage(self, timeframe: str, name: str) -> list[Finding]:
+        return [finding for finding in check_segment(self._layout, timeframe, name) if finding.is_damage]
+
+    def _is_lost(self, timeframe: str, name: str) -> bool:
+        """Whether a segment is damaged; one that may not be read is not."""
+        return any(finding.remedy != PERMIT for finding in self._damage(timeframe, name))
+
+    def _merge(self, timeframe: str, names: Sequence[str], merged_name: str) -> str:
+        for name in names:
+            for finding in self._damage(timeframe, name):
+                raise StoreError(f"{finding.file} {finding.problem}, and would be merged now; {_SEE_CHECK}")
+        return self._write(merged_name, _merged(TimeframeView(timeframe, [self._open(name) for name in names])))
+
+    def _publish(self, manifest: Manifest) -> None:
+        try:
+            write_manifest(self._layout, manifest)
+        except OSError as error:
+            if read_current_state(self._layout) != manifest.state:
+                raise
+            # Readers have it: only a crash of the machine, before the system gets to it by itself, would undo it.
+            logger.warning("the new state of the candle store may not be on the disk yet: %s", error.strerror)
 
     def _write(self, name: str, content: SegmentContent) -> str:
         from candelabra_server.candles.segment_writer import write_segment  # noqa: PLC0415 - imports pyarrow

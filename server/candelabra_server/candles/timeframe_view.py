@@ -58,7 +58,8 @@ class TimeframeView:
         """The stored symbols, sorted, also those of damaged segments."""
         if len(self.segments) == 1 and not self._unmapped:
             return tuple(self.segments[0].symbols)
-        return tuple(sorted(set().union(*(segment.symbols for segment in (*self.segments, *self._unmapped)))))
+        parts = [*(segment.symbols for segment in self.segments), *(segment.symbols for segment in self._unmapped)]
+        return tuple(sorted(set().union(*parts)))
 
     @property
     def stored_symbols(self) -> Sequence[StoredSymbol]:
