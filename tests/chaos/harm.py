@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-__all__ = ["DEADLY", "ENDLESS", "HARMS", "MEMORY"]
-
-MEMORY = "memory"
-"""The kind that a worker survives: the symbol fails."""
+__all__ = ["DEADLY", "ENDLESS", "HARMS", "SURVIVED"]
 
 _MEBIBYTE = 1024 * 1024
 _ALLOWANCE = 24 * _MEBIBYTE
@@ -68,4 +66,6 @@ DEADLY: Mapping[str, Callable[[], None]] = {
 """By kind: the process is gone at once."""
 ENDLESS: Mapping[str, Callable[[], None]] = {"stop": _stop, "spin": _spin}
 """By kind: the process does nothing any more, or nothing else, until somebody ends it."""
-HARMS: Mapping[str, Callable[[], None]] = {**DEADLY, **ENDLESS, MEMORY: _exhaust_memory}
+SURVIVED: Mapping[str, Callable[[], None]] = {"memory": _exhaust_memory, "system exit": lambda: sys.exit(3)}
+"""By kind: the symbol fails, and the worker goes on."""
+HARMS: Mapping[str, Callable[[], None]] = {**DEADLY, **ENDLESS, **SURVIVED}

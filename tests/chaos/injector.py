@@ -11,7 +11,7 @@ from random import Random
 
 import psutil
 
-from chaos.harm import ENDLESS, MEMORY
+from chaos.harm import ENDLESS, SURVIVED
 from chaos.lab import Lab
 from chaos.orders import Record
 
@@ -23,7 +23,17 @@ _SIGNALS = {
     "segfault": signal.SIGSEGV,
     "stop": signal.SIGSTOP,
 }
-_KINDS = {"kill": 5, "exit": 2, "segfault": 2, "abort": 1, "terminate": 1, MEMORY: 2, "stop": 1, "spin": 1}
+_KINDS = {
+    "kill": 5,
+    "exit": 2,
+    "segfault": 2,
+    "abort": 1,
+    "terminate": 1,
+    "memory": 2,
+    "system exit": 1,
+    "stop": 1,
+    "spin": 1,
+}
 """Of ordered harm, by weight."""
 _STAGES = {"start": 2, "load": 4, "compute": 3, "encode": 3, "write": 3}
 _MOST_WAITING = 3
@@ -46,7 +56,7 @@ class Injector:
             self._signal_worker: 5,
             self._pause_worker: 2,
             self._strike_idle: 1,
-            self._strike_forkserver: 1,
+            self._strike_helper: 1,
         }
 
     async def run(self) -> None:
@@ -77,11 +87,12 @@ class Injector:
     def _give(self) -> None:
         self._number += 1
         stage = self._choose(_STAGES)
-        kinds = dict(_KINDS)
+        unfit: set[str] = set()
         if stage == "start":
-            del kinds[MEMORY]  # a worker without a repository fails all that it is given, as it should
+            unfit |= SURVIVED.keys()  # a worker without a repository fails all that it is given, as it should
         if stage == "start" or not self._lab.settings.stops:
-            kinds = {kind: weight for kind, weight in kinds.items() if kind not in ENDLESS}
+            unfit |= ENDLESS.keys()
+        kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in unfit}
         self._lab.orders.give(self._number, self._choose(kinds), stage)
 
     async def _signal_worker(self) -> None:
@@ -108,12 +119,15 @@ class Injector:
         finally:
             lab.open.set()
 
-    async def _strike_forkserver(self) -> None:
-        """The process that forks workers is ended, or stops for a moment."""
-        if self._random.random() < 0.5:
-            self._strike(self._lab.server.forkserver(), "kill", "forkserver")
+    async def _strike_helper(self) -> None:
+        """The process that forks workers is ended, or stops for a moment; or multiprocessing's other one is ended."""
+        server, chance = self._lab.server, self._random.random()
+        if chance < 0.4:
+            self._strike(server.helper("forkserver"), "kill", "forkserver")
+        elif chance < 0.8:
+            self._pause(server.helper("forkserver"), "forkserver")
         else:
-            self._pause(self._lab.server.forkserver(), "forkserver")
+            self._strike(server.helper("resource_tracker"), "kill", "tracker")
 
     def _a_worker(self) -> psutil.Process | None:
         workers = sorted(self._lab.server.workers(), key=lambda process: process.pid)

@@ -93,6 +93,10 @@ class Lab:
         finally:
             watch.cancel()
 
+    async def _dump(self) -> str:
+        """What the processes are at, when it is looked at for the first time."""
+        return "" if self._hung else await asyncio.to_thread(self.server.dump)
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -100,10 +104,7 @@ class Lab:
                 silent = time.monotonic() - expected.moved
                 if silent > self.settings.hang_seconds:
                     del self.active[expected]
-                    text = f"{expected.kind}: nothing was heard of it for {silent:.0f} s"
-                    self.ledger.problems.append(Problem("hung", expected.number, text))
-                    if not self._hung:
-                        await asyncio.to_thread(self.server.dump)
+                    expected.problem("hung", f"nothing was heard of it for {silent:.0f} s; {await self._dump()}")
                     self._hung += 1
                     task.cancel()
             if self._hung >= _MOST_HUNG or not self.server.is_alive:

@@ -30,7 +30,7 @@ _JOBS: Mapping[str, tuple[int, _JobClient]] = {
 """How often, relative to each other, and by whom. Where results are not lost, they are waited for."""
 _SCREENS = {"screen": 3, "sorted screen": 2}
 _LARGE_SHARE = 0.3
-_POISON_SHARE = 0.04
+_POISON_SHARE = 0.02
 
 
 async def run_lane(lab: Lab, random: Random) -> None:

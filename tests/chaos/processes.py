@@ -63,24 +63,25 @@ class ServerProcess:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that the helper process has forked, dead ones left out."""
-        helper = self.forkserver()
+        helper = self.helper("forkserver")
         return [] if helper is None else _children(helper)
 
-    def forkserver(self) -> psutil.Process | None:
-        """The helper process that forks workers."""
+    def helper(self, module: str) -> psutil.Process | None:
+        """The process that runs a module of multiprocessing for the server: `forkserver` or `resource_tracker`."""
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in _children(psutil.Process(self.pid)):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    if any("forkserver" in part for part in child.cmdline()):
+                    if any(f"multiprocessing.{module}" in part for part in child.cmdline()):
                         return child
         return None
 
-    def dump(self) -> None:
-        """Lets the server write what it is at to its log."""
+    def dump(self) -> str:
+        """Lets the server write what it is at to its log; tells in what states its processes are."""
         for number in (signal.SIGUSR2, signal.SIGUSR1):
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
             time.sleep(0.5)
+        return ", ".join(_state(process) for process in self._all())
 
     def stop(self, seconds: float) -> int | None:
         """Asks it to end; its exit code, or None when it has not ended within so many seconds."""
@@ -139,3 +140,9 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
         return [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
     return []
+
+
+def _state(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return f"{process.pid} {process.name()} {process.status()}"
+    return f"{process.pid} gone"

@@ -18,13 +18,13 @@ from candelabra_server.domain.date_range import DateRange
 from candelabra_server.errors import TimeframeNotStoredError
 from chaos.candles import SYMBOLS, TIMEFRAME, candles_of, is_poison, rows_of
 from chaos.loads import LoadLog
-from chaos.orders import OrderBook
+from chaos.orders import STAGES, OrderBook
 from chaos.requests import job_number
 
 __all__ = ["ChaosRepository", "create"]
 
 _POISONS = {"P0": ("load", "kill"), "P1": ("compute", "exit"), "P2": ("encode", "segfault"), "P3": ("load", "abort")}
-"""Where and how a worker dies of them; of those that are not evaluated or encoded, when they are loaded."""
+"""Where and how a worker dies of them; without a formula, nothing is computed, and it dies when it encodes."""
 
 
 class Attention:
@@ -64,7 +64,7 @@ class Attention:
         self._orders.reach(stage, job=job, symbol=symbol)
         if is_poison(symbol):
             fatal_stage, kind = _POISONS[symbol]
-            if stage == fatal_stage:
+            if STAGES.index(stage) >= STAGES.index(fatal_stage):
                 self._orders.obey(kind, stage, job=job, symbol=symbol)
 
 

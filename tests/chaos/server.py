@@ -6,6 +6,7 @@ SIGUSR1 writes all threads' stacks to its log, SIGUSR2 its tasks' and what its d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import gc
 import logging
@@ -13,6 +14,7 @@ import resource
 import signal
 import sys
 from pathlib import Path
+from pprint import pformat
 from typing import Any
 from unittest.mock import patch
 
@@ -66,10 +68,10 @@ def describe() -> None:
         task.print_stack(file=sys.stderr)
     for found in gc.get_objects():
         if type(found).__name__ in {"Dispatcher", "Scheduler", "JobQueue", "_Active", "ProcessingEngine"}:
-            names = getattr(found, "__slots__", None) or getattr(found, "__dict__", {})
-            sys.stderr.write(f"{type(found).__name__}:\n")
-            for name in names:
-                sys.stderr.write(f"    {name} = {str(getattr(found, name, None))[:400]}\n")
+            with contextlib.suppress(Exception):
+                names = getattr(found, "_fields", None) or getattr(found, "__slots__", None) or vars(found)
+                values = {name: str(getattr(found, name, None))[:400] for name in list(names)}
+                sys.stderr.write(f"{type(found).__name__} {pformat(values)}\n")
     sys.stderr.flush()
 
 

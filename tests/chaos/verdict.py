@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from candelabra_server.processing.scheduling import MAX_ATTEMPTS
 from chaos.candles import is_poison
-from chaos.harm import DEADLY, ENDLESS, MEMORY
+from chaos.harm import DEADLY, ENDLESS, SURVIVED
 from chaos.loads import Load
 from chaos.model import Arrival, Claim, Ending, Problem
 from chaos.orders import Record
@@ -46,11 +46,11 @@ def judge(claims: Iterable[Claim], records: Sequence[Record], loads: Sequence[Lo
     history = History(loads)
     deaths: Counter[_Place] = Counter()
     delays: Counter[_Place] = Counter()
-    exhausted: set[_Place] = set()
+    failed: set[_Place] = set()
     for record in records:
         for place in _places(record, history):
-            if record.kind == MEMORY:
-                exhausted.add(place)
+            if record.kind in SURVIVED:
+                failed.add(place)
             elif record.kind in DEADLY:
                 deaths[place] += 1
             else:
@@ -62,7 +62,7 @@ def judge(claims: Iterable[Claim], records: Sequence[Record], loads: Sequence[Lo
             is_deserved = claim.reason == "WORKER_DIED"
         else:
             is_deserved = {
-                "INTERNAL": place in exhausted,
+                "INTERNAL": place in failed,
                 "WORKER_DIED": deaths[place] + delays[place] >= MAX_ATTEMPTS,
                 "SYMBOL_TIME_LIMIT": delays[place] > 0,
             }.get(claim.reason, False)

@@ -177,7 +177,7 @@ def test_work_after_a_cancellation_is_measured(ledger, job):
 
 def test_a_job_of_which_nothing_is_heard_hangs(tmp_path, ledger):
     async def body():
-        server = SimpleNamespace(dump=lambda: None, is_alive=True)
+        server = SimpleNamespace(dump=lambda: "", is_alive=True)
         settings = Settings(faults=0, seed=0, hang_seconds=0.0)
         lab = Lab(settings, tmp_path, server, OrderBook(tmp_path), "", ledger=ledger)
         task = asyncio.create_task(asyncio.Event().wait())
