@@ -65,7 +65,9 @@ def main(folder: Path) -> None:
 def describe() -> None:
     """Writes what the event loop is at to the log."""
     for task in asyncio.all_tasks():
-        task.print_stack(file=sys.stderr)
+        sys.stderr.write(f"{task!r}\n")
+        with contextlib.suppress(Exception):  # of compiled coroutines
+            task.print_stack(file=sys.stderr)
     for found in gc.get_objects():
         if type(found).__name__ in {"Dispatcher", "Scheduler", "JobQueue", "_Active", "ProcessingEngine"}:
             with contextlib.suppress(Exception):
