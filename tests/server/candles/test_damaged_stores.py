@@ -5,13 +5,17 @@ import signal
 import subprocess
 import sys
 
+import grpc
 import numpy as np
 import pytest
 
+from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
 from candelabra_server.candles import arrow_store, timeframe_view
 from candelabra_server.candles.store_writer import MAX_SEGMENTS
 from candelabra_server.domain.date_range import DateRange
 from candelabra_server.errors import Reason, StoreError, SymbolFailure
+from support.command import serving_command
+from support.jobs import job
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="there, nobody can shorten a mapped file")
 MANY = dict.fromkeys(range(4_000), 1)
@@ -280,3 +284,27 @@ def test_damaged_segments_are_given_up_on_demand_only_and_what_is_imported_count
     assert closes["MSFT"] == {5_000: 2}
     assert not path.exists()
     assert run(file, drop_damaged=True).dropped_segments == ()
+
+
+# Jobs
+
+
+def test_a_job_fails_the_symbols_of_a_damaged_segment_and_does_the_others(store):
+    store.add({"AAPL": MANY, "MSFT": MANY})
+    store.add({"IBM": MANY, "MSFT": {5_000: 2}})
+    store.add({"AAPL": MANY}, timeframe="1m")
+    truncate(min(store.path.glob("segments/*-1d.arrow")))
+    with serving_command("--store", str(store.path), "--workers", "1") as server:
+        with grpc.insecure_channel(server.address) as channel:
+            stub = ProcessingServiceStub(channel)
+            found = {result.symbol: result for result in stub.Process(job("*", "sma(close, 3)"), timeout=60)}
+            others = list(stub.Process(job("*", "sma(close, 3)", timeframe="1m"), timeout=60))
+        status, *_ = server.stop()
+    assert {symbol: result.error.reason for symbol, result in found.items()} == {
+        "AAPL": "STORE_UNREADABLE",
+        "MSFT": "STORE_UNREADABLE",
+        "IBM": "",
+    }
+    assert "has 100 bytes, not" in found["AAPL"].error.message
+    assert [(result.symbol, result.error.reason) for result in others] == [("AAPL", "")]
+    assert status == 0
