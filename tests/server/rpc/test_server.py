@@ -175,7 +175,7 @@ def test_no_exception_leaves_a_client_without_a_status_or_with_its_text(raised, 
         yield b""
 
     async def body():
-        async with served({"Fail": stream_bytes(ProcessingJob, fails)}) as channel:
+        async with served({"Fail": stream_bytes(ProcessingJob, fails, limit_seconds=60)}) as channel:
             call = channel.unary_stream("/test.Service/Fail", request_serializer=ProcessingJob.SerializeToString)
             return await failure_of(call(ProcessingJob(), timeout=30))
 
