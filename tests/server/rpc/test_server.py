@@ -170,7 +170,7 @@ def test_a_deadline_ends_the_job(tmp_path):
     ],
 )
 def test_no_exception_leaves_a_client_without_a_status_or_with_its_text(raised, code):
-    async def fails(_request):
+    async def fails(_request, _seconds):
         raise raised
         yield b""
 
