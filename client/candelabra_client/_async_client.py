@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -13,7 +14,7 @@ from google.protobuf.message import Message
 from candelabra import v1
 from candelabra_client import _exchange, _formulas
 from candelabra_client._base_client import BaseClient
-from candelabra_client._exchange import Exchange, listed_formulas
+from candelabra_client._exchange import Exchange, UnaryCall, listed_formulas
 from candelabra_client._health import HealthStatus
 from candelabra_client._job import AsyncJob
 from candelabra_client._request import CompatName, JobArguments, build_formula
@@ -21,7 +22,6 @@ from candelabra_client._run import JobRun
 from candelabra_client._screen import AsyncScreen
 from candelabra_client._screen_run import ScreenRun
 from candelabra_client._server import ServerInfo, StoredSymbol
-from candelabra_client._status import mapped_errors
 
 __all__ = ["AsyncClient"]
 
@@ -126,21 +126,38 @@ class AsyncClient(BaseClient[AsyncJob, AsyncScreen, grpc.aio.Channel]):
         return AsyncScreen(run, open_stream=self._open_stream, carry_out=self._carry_out)
 
     async def _finish(self, exchange: Exchange[_T]) -> _T:
-        with mapped_errors(self.address):
-            return await self._carry_out(exchange, None)
-
-    async def _carry_out(self, exchange: Exchange[_T], at_most: float | None) -> _T:
-        """Makes the calls of an exchange, each within the client's timeout and `at_most`; raises grpc.RpcError."""
         try:
             call = next(exchange)
             while True:
-                method: Any = self._open_channel().unary_unary(call.method)
-                call = exchange.send(
-                    await method(call.request, timeout=self._call_timeout(at_most), metadata=self._metadata)
-                )
+                call = exchange.send(await self._repeat(call))
         except StopIteration as end:
             result: _T = end.value
             return result
+
+    async def _repeat(self, call: UnaryCall) -> bytes:
+        """Makes a call as often as the policy says; raises CallError."""
+        attempts = self._call_attempts(None)
+        while True:
+            try:
+                return await self._make(call, attempts.remaining_seconds())
+            except grpc.RpcError as error:
+                delay = attempts.fail(error, may_repeat=call.may_repeat)
+            await asyncio.sleep(delay)
+
+    async def _carry_out(self, exchange: Exchange[_T], at_most: float | None) -> _T:
+        """Makes each call of an exchange once, within the client's timeout and `at_most`; raises grpc.RpcError."""
+        try:
+            call = next(exchange)
+            while True:
+                call = exchange.send(await self._make(call, self._call_attempts(at_most).remaining_seconds()))
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+
+    async def _make(self, call: UnaryCall, timeout_seconds: float | None) -> bytes:
+        method: Any = self._open_channel().unary_unary(call.method)
+        response: bytes = await method(call.request, timeout=timeout_seconds, metadata=self._metadata)
+        return response
 
     def _open_stream(self, path: str, request: Message, timeout_seconds: float | None) -> Any:  # noqa: ANN401
         """Sends a job or a screen; returns grpc's call, an asynchronous iterator of encoded messages."""

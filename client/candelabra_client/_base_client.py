@@ -54,7 +54,8 @@ class BaseClient(ABC, Generic[_JobT, _ScreenT, _ChannelT]):
             credentials: for TLS, from `grpc.ssl_channel_credentials()`. Default: none, plain text.
             metadata: sent with every call, for example `[("authorization", "Bearer …")]`.
             timeout: seconds for every call but jobs and screens, which have a timeout of their own. None: no limit.
-            retry: what to do when the server is unavailable. Default: `RetryPolicy()`.
+            retry: how often and when calls are repeated, and jobs resumed, when the server is unavailable or
+                overloaded or the connection breaks. Default: `RetryPolicy()`; `RetryPolicy(max_attempts=1)`: never.
             max_receive_bytes: messages larger than this are refused.
             channel_options: further gRPC channel options; they win over the client's own.
             channel: a channel to use as it is, for example one with interceptors; the options about the
@@ -230,14 +231,14 @@ class BaseClient(ABC, Generic[_JobT, _ScreenT, _ChannelT]):
         return Attempts(address=self.address, retry=self._retry, timeout_seconds=timeout_seconds)
 
     def _channel_options(self) -> ChannelOptions:
-        return channel_options(
-            retry=self._retry, max_receive_bytes=self._max_receive_bytes, extra=self._extra_channel_options
-        )
+        return channel_options(max_receive_bytes=self._max_receive_bytes, extra=self._extra_channel_options)
 
-    def _call_timeout(self, at_most: float | None) -> float | None:
-        """Returns the seconds that a call may take: the client's timeout, or less."""
+    def _call_attempts(self, at_most: float | None) -> Attempts:
+        """Returns the attempts of one call, which has begun: within the client's timeout, or less."""
         limits = [seconds for seconds in (self._timeout_seconds, at_most) if seconds is not None]
-        return min(limits, default=None)
+        attempts = self._attempts(min(limits, default=None))
+        attempts.begin()
+        return attempts
 
     def _check_open(self) -> None:
         if self._closed:

@@ -48,10 +48,12 @@ class UnaryCall:
     Attributes:
         method: the full gRPC method path.
         request: the request, encoded.
+        may_repeat: whether it is made again when the server is not there.
     """
 
     method: str
     request: bytes
+    may_repeat: bool = True
 
 
 _M = TypeVar("_M", bound=message.Message)
@@ -131,7 +133,8 @@ def listed_formulas(pattern: str) -> Exchange[list[v1.SavedFormula]]:
 
 def health(service: str) -> Exchange[HealthStatus]:
     """Returns whether the server, or one of its services, is serving."""
-    response = yield UnaryCall(_HEALTH_METHOD, encode_health_request(service))
+    # Asked for as it is now.
+    response = yield UnaryCall(_HEALTH_METHOD, encode_health_request(service), may_repeat=False)
     return decode_health_response(response)
 
 

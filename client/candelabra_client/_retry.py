@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 __all__ = ["RetryPolicy"]
 
 _MOST_JITTER: Final = 0.2
-_MOST_GRPC_ATTEMPTS: Final = 5
-"""gRPC's own limit; a larger number in the service configuration counts as this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +20,9 @@ class RetryPolicy:
         Client(retry=RetryPolicy(max_attempts=1))  # never tries again
 
     A job whose stream breaks is sent again for the symbols that have not arrived whole, so that each comes once; a
-    screen is sent again whole, and rows that were handed out are left out. Both are also sent again when the server
-    is UNAVAILABLE, and when it is overloaded and says when to come back (RESOURCE_EXHAUSTED with a `RetryInfo`);
-    `_faults.py` has the rules. Nothing else is repeated. Other calls are repeated by gRPC itself, when the server is
-    UNAVAILABLE, up to 5 attempts.
+    screen is sent again whole, and rows that were handed out are left out. Jobs, screens and all other calls but
+    `health` are also sent again when the server is UNAVAILABLE, and when it is overloaded and says when to come back
+    (RESOURCE_EXHAUSTED with a `RetryInfo`). Nothing else is repeated; `_faults.py` has the rules.
 
     Attributes:
         max_attempts: tries in a row without any new symbol, the first one included, 1 or more; 1 never repeats.
@@ -63,34 +60,3 @@ class RetryPolicy:
         mean = min(self.initial_backoff_seconds * growth, self.max_backoff_seconds)
         jitter = _MOST_JITTER * draw()
         return max(mean * (1 - _MOST_JITTER + 2 * jitter), (retry_after or 0.0) * (1 + jitter))
-
-    def service_config(self) -> dict[str, Any]:
-        """Returns the gRPC service configuration that repeats calls with one response.
-
-        Jobs and screens are repeated by the client, which alone knows what has arrived: gRPC gives up on a stream
-        as soon as its headers have come. Health is asked for as it is now, so those calls are never repeated.
-        """
-        if self.max_attempts == 1:
-            return {}
-        processing = "candelabra.v1.ProcessingService"
-        return {
-            "methodConfig": [
-                {
-                    "name": [{}],
-                    "retryPolicy": {
-                        "maxAttempts": min(self.max_attempts, _MOST_GRPC_ATTEMPTS),
-                        "initialBackoff": f"{self.initial_backoff_seconds:.3f}s",
-                        "maxBackoff": f"{self.max_backoff_seconds:.3f}s",
-                        "backoffMultiplier": self.multiplier,
-                        "retryableStatusCodes": ["UNAVAILABLE"],
-                    },
-                },
-                {
-                    "name": [
-                        {"service": processing, "method": "Process"},
-                        {"service": processing, "method": "Screen"},
-                        {"service": "grpc.health.v1.Health"},
-                    ]
-                },
-            ]
-        }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from grpc_status import rpc_status
 
 from candelabra_client import _exceptions as errors
 
-__all__ = ["EXCEPTIONS", "mapped_errors", "to_exception"]
+__all__ = ["EXCEPTIONS", "to_exception"]
 
 EXCEPTIONS: Final[Mapping[grpc.StatusCode, type[errors.CallError]]] = MappingProxyType(
     {
@@ -63,15 +62,6 @@ def to_exception(error: grpc.RpcError, *, address: str = "") -> errors.CallError
             f"no server answers at {address}: {message.rpartition(': ')[2]}" if silent else f"{address}: {message}"
         )
     return kind(message, code=code, request_id=_request_id(call), **_details(_status(call)))
-
-
-@contextmanager
-def mapped_errors(address: str = "") -> Iterator[None]:
-    """Raises the client's exceptions in place of grpc's."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise to_exception(error, address=address) from error
 
 
 def _status(call: Any) -> status_pb2.Status:  # noqa: ANN401 - see above

@@ -53,6 +53,8 @@ async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleReposit
         config.workers,
         shutdown_limit_seconds=_SHUTDOWN_LIMIT_SECONDS,
         limits=config.limits,
+        time_limits=config.time_limits,
+        load_limits=config.load_limits,
         transport=TransportSettings(
             folder=config.results_folder,
             slot_bytes=config.result_slot_mebibytes * _MEBIBYTE,

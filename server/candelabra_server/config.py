@@ -10,7 +10,15 @@ from pathlib import Path
 
 from candelabra_server.errors import ConfigurationError
 
-__all__ = ["DEFAULT_LISTEN", "DEFAULT_STORE", "JobLimits", "ServerConfig", "available_cpus"]
+__all__ = [
+    "DEFAULT_LISTEN",
+    "DEFAULT_STORE",
+    "JobLimits",
+    "LoadLimits",
+    "ServerConfig",
+    "TimeLimits",
+    "available_cpus",
+]
 
 DEFAULT_LISTEN = "127.0.0.1:50051"
 DEFAULT_STORE = Path("candelabra-data")
@@ -30,6 +38,46 @@ class JobLimits:
     """Most parameters."""
     max_expression_length: int = 16_384
     """Most characters of a formula."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimits:
+    """How long things may take, in seconds, each above 0."""
+
+    symbol_seconds: float = 60.0
+    """For one symbol, or the rows of one that a chunk of work has; a job may set less."""
+    job_seconds: float = 3_600.0
+    """For one job, a slow client included; the caller's deadline may be earlier."""
+    grace_seconds: float = 5.0
+    """What a worker gets beside that, before it is ended; twice as long nothing need move in a pool."""
+
+    def __post_init__(self) -> None:
+        _require_above_zero(self, "symbol_seconds", "job_seconds", "grace_seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadLimits:
+    """What all jobs together may have; a job beyond a limit is refused before anything is sent, and told when to come.
+
+    A server that has no job takes any that `JobLimits` allow.
+    """
+
+    max_jobs: int = 100
+    """Most jobs and screens at once."""
+    max_queued_symbols: int = 1_000_000
+    """Most symbols that wait to be computed."""
+    max_waiting_mebibytes: int = 512
+    """Most results that wait for their clients when another job is taken."""
+
+    def __post_init__(self) -> None:
+        _require_above_zero(self, "max_jobs", "max_queued_symbols", "max_waiting_mebibytes")
+
+
+def _require_above_zero(limits: object, *names: str) -> None:
+    for name in names:
+        value = getattr(limits, name)
+        if not 0 < value < math.inf:
+            raise ConfigurationError(f"{name.replace('_', ' ')} must be above 0 and finite, not {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +105,8 @@ class ServerConfig:
     job_buffer_mebibytes: int = 8
     """Results of a job that may wait for its client before no more are computed, 1 or more."""
     limits: JobLimits = JobLimits()
+    time_limits: TimeLimits = TimeLimits()
+    load_limits: LoadLimits = LoadLimits()
 
     def __post_init__(self) -> None:
         if self.workers < 1:

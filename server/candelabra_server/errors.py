@@ -15,6 +15,8 @@ exception never does.
     ├── StoreError                the candle store or the saved formulas cannot be read or written
     │   └── TimeframeNotStoredError
     ├── SymbolFailure             one symbol of a job has no result, the others go on
+    ├── JobTimeLimitError         a job was not finished in the time that it had
+    ├── OverloadedError           too much is asked of the server at once; says when to come again
     └── UnavailableError          not now: shutting down, no worker can be started, or saved formulas are locked
 """
 
@@ -36,6 +38,8 @@ __all__ = [
     "ImportProblem",
     "ImportRefusedError",
     "InvalidRequestError",
+    "JobTimeLimitError",
+    "OverloadedError",
     "Reason",
     "StoreError",
     "SymbolFailure",
@@ -65,12 +69,17 @@ class Reason(StrEnum):
     FIELD_NOT_STORED = "FIELD_NOT_STORED"
     EVALUATION_FAILED = "EVALUATION_FAILED"
     SYMBOL_TIME_LIMIT = "SYMBOL_TIME_LIMIT"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
     WORKER_START_FAILED = "WORKER_START_FAILED"
     WORKER_DIED = "WORKER_DIED"
     # The server
     CONFIGURATION_INVALID = "CONFIGURATION_INVALID"
     IMPORT_REFUSED = "IMPORT_REFUSED"
     STORE_UNREADABLE = "STORE_UNREADABLE"
+    JOB_TIME_LIMIT = "JOB_TIME_LIMIT"
+    TOO_MANY_JOBS = "TOO_MANY_JOBS"
+    TOO_MANY_SYMBOLS_QUEUED = "TOO_MANY_SYMBOLS_QUEUED"
+    TOO_MANY_BYTES_WAITING = "TOO_MANY_BYTES_WAITING"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
@@ -257,3 +266,30 @@ class UnavailableError(CandelabraError):
     """The server cannot take the job or call now; the same one may succeed a moment later."""
 
     reason = Reason.UNAVAILABLE
+
+
+class JobTimeLimitError(CandelabraError):
+    """A job was not finished within the seconds that it had; what was not delivered has no result."""
+
+    reason = Reason.JOB_TIME_LIMIT
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the job was not finished within {seconds:,.3g} s, the time that it had; "
+            "send it again for the symbols that are missing, in smaller parts",
+            metadata={"seconds": f"{seconds:.3f}"},
+        )
+
+
+class OverloadedError(CandelabraError):
+    """The server has as much to do as it takes; nothing of the request was begun.
+
+    Attributes:
+        retry_seconds: when it is worth to ask again, above 0.
+    """
+
+    reason = Reason.TOO_MANY_JOBS
+
+    def __init__(self, message: str, *, reason: Reason, retry_seconds: float, metadata: Mapping[str, str]) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.retry_seconds = retry_seconds

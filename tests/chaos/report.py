@@ -112,7 +112,8 @@ def _figures(outcome: Outcome) -> list[Figure]:
         add("problems", what, problems[what], "problems")
     spans = {
         "death to next result": outcome.recoveries.next_result,
-        "death to next result of a new worker": outcome.recoveries.new_worker,
+        "death to a new worker's first work": outcome.recoveries.new_work,
+        "death to a new worker's first result": outcome.recoveries.new_result,
         **{f"{how} to the last work on it": seconds for how, seconds in sorted(outcome.cancellations.items())},
     }
     for work, seconds in spans.items():

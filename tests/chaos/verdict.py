@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from candelabra_server.processing.scheduling import MAX_ATTEMPTS
 from chaos.candles import is_poison
@@ -16,6 +16,8 @@ from chaos.orders import Record
 
 __all__ = ["Recoveries", "cancellation_seconds", "judge", "recoveries"]
 
+_MOST_LOADS = 3_000
+"""Looked at after a death: those of some seconds."""
 _Place = tuple[int, str]
 """A job's number and a symbol."""
 
@@ -58,14 +60,11 @@ def judge(claims: Iterable[Claim], records: Sequence[Record], loads: Sequence[Lo
     problems = []
     for claim in claims:
         place = claim.job, claim.symbol
-        if is_poison(claim.symbol):
-            is_deserved = claim.reason == "WORKER_DIED"
-        else:
-            is_deserved = {
-                "INTERNAL": place in failed,
-                "WORKER_DIED": deaths[place] + delays[place] >= MAX_ATTEMPTS,
-                "SYMBOL_TIME_LIMIT": delays[place] > 0,
-            }.get(claim.reason, False)
+        is_deserved = {
+            "INTERNAL": place in failed,
+            "WORKER_DIED": is_poison(claim.symbol) or deaths[place] + delays[place] >= MAX_ATTEMPTS,
+            "SYMBOL_TIME_LIMIT": delays[place] > 0,
+        }.get(claim.reason, False)
         if not is_deserved:
             text = (
                 f"{claim.symbol} has {claim.reason} after {deaths[place]} deaths, {delays[place]} delays: {claim.text}"
@@ -79,15 +78,17 @@ class Recoveries:
     """How long, in seconds, after each death of a worker.
 
     Attributes:
-        next_result: until any client had any symbol.
-        new_worker: until any client had a symbol that was computed by a worker that was not there at the death.
+        next_result: until any client had any symbol whole, be it one that was done before.
+        new_work: until a worker that was not there at the death began with a symbol.
+        new_result: until any client had a symbol whole that such a worker had done.
     """
 
-    next_result: list[float]
-    new_worker: list[float]
+    next_result: list[float] = field(default_factory=list)
+    new_work: list[float] = field(default_factory=list)
+    new_result: list[float] = field(default_factory=list)
 
 
-def recoveries(records: Sequence[Record], loads: Sequence[Load], arrivals: Sequence[Arrival]) -> Recoveries:
+def recoveries(records: Iterable[Record], loads: Sequence[Load], arrivals: Iterable[Arrival]) -> Recoveries:
     """Of deaths while there were jobs; those that only a time limit finds are left out."""
     began: dict[int, int] = {}
     for load in loads:
@@ -95,18 +96,21 @@ def recoveries(records: Sequence[Record], loads: Sequence[Load], arrivals: Seque
     load_times = [load.nanoseconds for load in loads]
     came = {(arrival.job, arrival.symbol): arrival.nanoseconds for arrival in arrivals}
     times = sorted(came.values())
-    found = Recoveries([], [])
+    found = Recoveries()
     for record in records:
         if record.kind not in DEADLY or record.stage == "idle":
             continue
-        now = record.nanoseconds
-        if (index := bisect_right(times, now)) < len(times):
-            found.next_result.append((times[index] - now) / 1e9)
-        for load in loads[bisect_right(load_times, now) :]:
-            arrived = came.get((load.job, load.symbol), 0)
-            if began[load.process] > now and arrived > load.nanoseconds:
-                found.new_worker.append((arrived - now) / 1e9)
-                break
+        death = record.nanoseconds
+        new = [load for load in loads[bisect_right(load_times, death) :][:_MOST_LOADS] if began[load.process] > death]
+        results = [at for load in new if (at := came.get((load.job, load.symbol), 0)) > load.nanoseconds]
+        starts = [load.nanoseconds for load in new]
+        for span, ends in (
+            (found.next_result, times[bisect_right(times, death) :][:1]),
+            (found.new_work, starts),
+            (found.new_result, results),
+        ):
+            if ends:
+                span.append((min(ends) - death) / 1e9)
     return found
 
 

@@ -243,8 +243,8 @@ async def _check_server(channel: grpc.aio.Channel, engine: ProcessingEngine, rep
     async with asyncio.timeout(CALL_SECONDS):
         while (await stub.GetServerInfo(GetServerInfoRequest())).active_jobs:
             await asyncio.sleep(0.01)
-    if engine._generation != 1:
-        report.add_fault(f"the pool of workers was replaced {engine._generation - 1} times")
+    if engine._pool.generation != 1:
+        report.add_fault(f"the pool of workers was replaced {engine._pool.generation - 1} times")
 
 
 def _pids(engine: ProcessingEngine) -> list[int | None]:

@@ -142,7 +142,11 @@ LOADS = [
     [
         ("WORKER_DIED", [DEATH, DEATH, OUTSIDE], True),
         ("WORKER_DIED", [DEATH, OUTSIDE], False),
-        ("INTERNAL", [Record(1, "memory", "load", 7, SECOND, 1, "S001")], True),
+        ("WORKER_DIED", [DEATH, DEATH, Record(2, "kill", "start", process=9, nanoseconds=SECOND)], True),
+        ("WORKER_DIED", [DEATH, DEATH, Record(2, "kill", "start", process=9, nanoseconds=8 * SECOND)], False),
+        ("INTERNAL", [Record(1, "system exit", "load", 7, SECOND, 1, "S001")], True),
+        ("OUT_OF_MEMORY", [Record(1, "memory", "load", 7, SECOND, 1, "S001")], True),
+        ("OUT_OF_MEMORY", [DEATH], False),
         ("INTERNAL", [DEATH], False),
         ("SYMBOL_TIME_LIMIT", [Record(0, "stop", "any", 7, SECOND)], True),
         ("SYMBOL_TIME_LIMIT", [DEATH], False),
@@ -150,12 +154,12 @@ LOADS = [
     ],
 )
 def test_only_what_a_fault_explains_is_deserved(reason, records, is_deserved):
-    found = judge([Claim(1, "S001", reason, "")], records, LOADS)
+    found = judge([Claim(1, "S001", reason, "", 0, 7 * SECOND)], records)
     assert [problem.what for problem in found] == ([] if is_deserved else ["wrong"])
 
 
 def test_a_symbol_that_kills_must_be_told_of_as_such():
-    (problem,) = judge([Claim(1, "P0", "INTERNAL", "")], [], [])
+    (problem,) = judge([Claim(1, "P0", "INTERNAL", "")], [])
     assert problem.what == "wrong"
 
 
@@ -166,8 +170,8 @@ def test_a_recovery_ends_with_what_a_new_worker_has_computed(ledger, job):
     death = Record(1, "kill", "load", 7, arrived - 2 * SECOND, 1, "P0")
     loads = [Load(7, arrived - 3 * SECOND, 1, "P0"), Load(8, arrived - SECOND, 1, "S001")]
     found = recoveries([death], loads, ledger.arrivals)
-    assert (found.next_result, found.new_worker) == ([2.0], [2.0])
-    assert recoveries([death], loads[:1], ledger.arrivals).new_worker == []
+    assert (found.next_result, found.new_work, found.new_result) == ([2.0], [1.0], [2.0])
+    assert recoveries([death], loads[:1], ledger.arrivals).new_result == []
 
 
 def test_work_after_a_cancellation_is_measured(ledger, job):

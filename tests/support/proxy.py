@@ -91,10 +91,13 @@ class Proxy:
         except OSError:  # the server is not there: nor is the proxy, then
             await self._refuse(writer)
             return
+        for side in (writer, far_writer):  # asyncio does so only where a socket's protocol was named
+            side.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections += 1
         cut = self.next_cut() if self._is_cutting else None
-        down = asyncio.create_task(self._pass_on(far_reader, writer, cut if cut and not cut.upstream else None))
-        up = asyncio.create_task(self._pass_on(reader, far_writer, cut if cut and cut.upstream else None))
+        down_cut, up_cut = (None, cut) if cut is not None and cut.upstream else (cut, None)
+        down = asyncio.create_task(self._pass_on(far_reader, writer, down_cut, is_down=True))
+        up = asyncio.create_task(self._pass_on(reader, far_writer, up_cut, is_down=False))
         resets = False
         try:
             done, _ = await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,15 +107,16 @@ class Proxy:
         finally:
             for task in (down, up):
                 task.cancel()
-            counts = await asyncio.gather(down, up, return_exceptions=True)
-            del counts
+            await asyncio.gather(down, up, return_exceptions=True)
             await asyncio.gather(_close(writer, resets=resets), _close(far_writer, resets=resets))
 
     async def _refuse(self, writer: asyncio.StreamWriter) -> None:
         self.refused += 1
         await _close(writer, resets=True)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Cut | None) -> bool:
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: Cut | None, *, is_down: bool
+    ) -> bool:
         """Passes bytes on until either side ends, or the cut is due; returns whether it was."""
         passed = 0
         with suppress(ConnectionError):
@@ -123,6 +127,7 @@ class Proxy:
                 writer.write(data)
                 await writer.drain()
                 passed += len(data)
+                self.bytes_down += len(data) if is_down else 0
                 if is_due:
                     return True
         return False

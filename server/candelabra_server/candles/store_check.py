@@ -127,19 +127,22 @@ def _lost_current(states: Sequence[str], error: StoreError | None = None) -> Fin
     return Finding(
         "CURRENT",
         f"{_problem(error) if error else 'is missing'}, so nobody knows which state is the present one",
-        f"{newest}restore it from a backup",
+        PERMIT if _is_forbidden(error) else f"{newest}restore it from a backup",
         symbols=None,
     )
 
 
 def _lost_manifest(state: str, error: StoreError) -> Finding:
-    is_forbidden = isinstance(error.__cause__, PermissionError)
     return Finding(
         f"manifests/{state}.json",
         f"{_problem(error)}, so nobody knows which files the present state has",
-        PERMIT if is_forbidden else "restore it from a backup, or import all files again into another folder",
+        PERMIT if _is_forbidden(error) else "restore it from a backup, or import all files again into another folder",
         symbols=None,
     )
+
+
+def _is_forbidden(error: StoreError | None) -> bool:
+    return error is not None and isinstance(error.__cause__, PermissionError)
 
 
 def _problem(error: StoreError) -> str:

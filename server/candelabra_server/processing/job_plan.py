@@ -6,23 +6,39 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from candelabra.v1 import Compatibility, ProcessingJob
 from candelabra.worker.v1 import ChunkTask, JobTask, ScreenTask, SymbolTask
 from candelabra_server.candles.repository import ICandleRepository, Snapshot
-from candelabra_server.config import JobLimits
+from candelabra_server.config import JobLimits, TimeLimits
 from candelabra_server.errors import FormulaProblem, InvalidRequestError, Reason, Violation
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_checks import CheckedJob, check_job
 from candelabra_server.processing.job_formula import shipped_formulas
+from candelabra_server.processing.marks import monotonic_micros
 from candelabra_server.processing.result_encoding import UNLIMITED_MESSAGE_BYTES
 from candelabra_server.processing.worker_configs import WorkerConfigs
 
-__all__ = ["JobPlan", "all_violations", "make_job_plan", "plan_job", "prepare_symbol_args", "refusal"]
+__all__ = ["JobPlan", "JobTiming", "all_violations", "make_job_plan", "plan_job", "prepare_symbol_args", "refusal"]
+
+
+class JobTiming(NamedTuple):
+    """How long a job and each of its symbols may take."""
+
+    limits: TimeLimits
+    seconds: float
+    until_micros: int
+
+    @classmethod
+    def of(cls, limits: TimeLimits, timeout_seconds: float | None) -> JobTiming:
+        """From now on, until the caller's timeout where that is earlier than the limit."""
+        seconds = limits.job_seconds if timeout_seconds is None else max(0.0, min(timeout_seconds, limits.job_seconds))
+        return cls(limits, seconds, monotonic_micros() + int(seconds * 1_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +51,17 @@ class JobPlan:
         job_id: as given, or made here.
         symbols: each once, in the order in which the job names them; a pattern's matches are sorted.
         weight: share of the workers relative to other jobs.
+        symbol_seconds: what one symbol may take.
+        seconds: what the job may take from its planning on.
+        until_micros: when that is over, by the monotonic clock.
     """
 
     job_id: str
     symbols: tuple[str, ...]
     weight: float
+    symbol_seconds: float
+    seconds: float
+    until_micros: int
     snapshot: Snapshot
     shared_bytes: bytes
 
@@ -86,6 +108,7 @@ def plan_job(
     formula_service: FormulaService,
     configs: WorkerConfigs,
     limits: JobLimits,
+    timing: JobTiming,
     whole_symbols: bool = False,
 ) -> JobPlan:
     """Checks a job and makes its plan, whose snapshot the caller closes. Blocks: call it from a thread.
@@ -101,7 +124,7 @@ def plan_job(
         violations = all_violations(job, checked)
         if violations:
             raise refusal(violations)
-        return make_job_plan(job, checked, configs=configs, whole_symbols=whole_symbols)
+        return make_job_plan(job, checked, configs=configs, timing=timing, whole_symbols=whole_symbols)
     except BaseException:
         checked.close()
         raise
@@ -122,6 +145,7 @@ def make_job_plan(
     checked: CheckedJob,
     *,
     configs: WorkerConfigs,
+    timing: JobTiming,
     whole_symbols: bool = False,
     screen: ScreenTask | None = None,
 ) -> JobPlan:
@@ -130,7 +154,9 @@ def make_job_plan(
     With `screen`, workers answer as that says.
     """
     assert checked.snapshot is not None  # noqa: S101 - where there is none, that is a violation
-    args = prepare_symbol_args("", job) | {"timeframe": checked.timeframe}
+    asked_millis = job.options.symbol_time_limit_millis or math.inf
+    symbol_millis = math.ceil(min(asked_millis, 1_000 * timing.limits.symbol_seconds))
+    args = prepare_symbol_args("", job) | {"timeframe": checked.timeframe, "symbol_time_limit_millis": symbol_millis}
     if whole_symbols:
         args["max_message_bytes"] = UNLIMITED_MESSAGE_BYTES
     shared = JobTask(
@@ -146,8 +172,11 @@ def make_job_plan(
         job_id=job.job_id or f"{'job' if screen is None else 'screen'}-{secrets.token_hex(8)}",
         symbols=checked.symbols,
         weight=job.options.weight or 1.0,
+        symbol_seconds=symbol_millis / 1_000,
+        seconds=timing.seconds,
+        until_micros=timing.until_micros,
         snapshot=checked.snapshot,
-        shared_bytes=ChunkTask(job=shared.SerializeToString()).SerializeToString(),
+        shared_bytes=ChunkTask(job=shared.SerializeToString(), deadline_micros=timing.until_micros).SerializeToString(),
     )
 
 

@@ -7,8 +7,8 @@
 A chunk has one slot while it is in flight and until its results are taken; where slots run short, results that wait
 for a slow client are copied out of theirs. The file belongs to one generation of the pool: what workers of an earlier
 one still write reaches nobody. Its space is reserved when it is made, since a full file system would end a worker that
-writes to the mapping with SIGBUS. The first page holds a flag a slot, by which a running chunk is told that nobody
-wants it any more.
+writes to the mapping with SIGBUS. In front of the slots stands a record for each, by which a worker tells where it is
+and is told that nobody wants its chunk any more (see marks.py).
 
 A worker that is killed while it writes more than a pipe takes at once would leave the standard pool reading for ever:
 a reply is short enough that the system writes all of it or nothing.
@@ -33,6 +33,7 @@ import numpy.typing as npt
 from candelabra.worker.v1 import ResultSlot
 from candelabra_server.candles.file_lock import remove_unless_locked, try_lock_shared
 from candelabra_server.errors import ConfigurationError
+from candelabra_server.processing.marks import MARK_BYTES, Mark, Words
 from candelabra_server.processing.scheduling import MAX_UNFETCHED_BYTES
 from candelabra_server.processing.worker_logging import CarriedRecord
 
@@ -56,7 +57,6 @@ _MOST_PIPED_BYTES = 3_000
 """Of results in a reply: with all around them the reply stays below the 4,096 bytes that a pipe takes at once."""
 _END_BYTES = 128 * 1024
 """Of a slot: kept for what stands behind the results."""
-_FLAG_BYTES = mmap.PAGESIZE
 _NAME = "candelabra-results-"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps files in memory
 _OWN_BYTES = 4096
@@ -146,7 +146,8 @@ class ResultSlots:
 
     def __init__(self, count: int, settings: TransportSettings) -> None:
         self._slot_bytes = settings.slot_bytes
-        size = _FLAG_BYTES + count * settings.slot_bytes
+        self._head_bytes = -(-count * MARK_BYTES // mmap.PAGESIZE) * mmap.PAGESIZE
+        size = self._head_bytes + count * settings.slot_bytes
         file, self._path = _create(settings.folder, size)
         self._end = weakref.finalize(self, _remove, file, self._path)  # also when the engine is forgotten
         self._mapping = mmap.mmap(file.fileno(), size)
@@ -161,9 +162,9 @@ class ResultSlots:
         """A free slot; None when all are taken."""
         if not self._free:
             return None
-        number = self._free.pop()
-        self._mapping[number] = 0
-        return Slot(self, number)
+        slot = Slot(self, self._free.pop())
+        Mark.clear(slot.words)
+        return slot
 
     def close(self) -> None:
         """Removes the file. Its memory is given back when nothing refers to it any more."""
@@ -186,19 +187,33 @@ class Slot:
         slots = self._slots
         return ResultSlot(
             path=str(slots.path),
-            flag=self._number,
-            start=_FLAG_BYTES + self._number * slots._slot_bytes,  # noqa: SLF001 - a slot is a part of them
-            size=slots._slot_bytes,  # noqa: SLF001
+            mark=self._number * MARK_BYTES,
+            start=self._start,
+            size=slots._slot_bytes,  # noqa: SLF001 - a slot is a part of them
         )
 
+    @property
+    def words(self) -> Words:
+        """The slot's record."""
+        start = self._number * MARK_BYTES
+        return memoryview(self._slots._mapping)[start : start + MARK_BYTES].cast("q")  # noqa: SLF001
+
+    def mark(self) -> Mark:
+        """Where the worker is."""
+        return Mark.read(self.words)
+
     def tell_to_stop(self) -> None:
-        """The worker ends the chunk after the symbol that it is at."""
-        self._slots._mapping[self._number] = 1  # noqa: SLF001
+        """The worker ends the chunk as soon as it looks."""
+        Mark.tell_to_stop(self.words)
 
     def view(self, size: int) -> memoryview:
         """The first `size` bytes that the worker has written."""
-        start = _FLAG_BYTES + self._number * self._slots._slot_bytes  # noqa: SLF001
-        return memoryview(self._slots._mapping)[start : start + size]  # noqa: SLF001
+        return memoryview(self._slots._mapping)[self._start : self._start + size]  # noqa: SLF001
+
+    @property
+    def _start(self) -> int:
+        slots = self._slots
+        return slots._head_bytes + self._number * slots._slot_bytes  # noqa: SLF001
 
     def release(self) -> None:
         """The slot may be taken again; views of it must not be used any more. Again: nothing."""
@@ -262,6 +277,10 @@ class SlotMapping:
             self._mapped[path] = memory
         return memory
 
+    def words(self, slot: ResultSlot) -> Words:
+        """A slot's record."""
+        return self.memory(slot.path)[slot.mark : slot.mark + MARK_BYTES].data.cast("B").cast("q")
+
 
 class PacketWriter:
     """Takes a chunk's results in a worker: in its slot, or in memory of its own for a chunk without one."""
@@ -269,21 +288,12 @@ class PacketWriter:
     def __init__(self, memory: npt.NDArray[np.uint8] | None = None, slot: ResultSlot | None = None) -> None:
         self._outcomes: list[Outcome | int] = []  # the size alone where a symbol has one message with all of its rows
         self._symbols = 0
-        self._flag: npt.NDArray[np.uint8] | None = None
-        self._room = np.empty(_OWN_BYTES, dtype=np.uint8)
         self._used = 0
+        self._is_slot = memory is not None and slot is not None
         if memory is not None and slot is not None:
             self._room = memory[slot.start : slot.start + slot.size]
-            self._flag = memory[slot.flag : slot.flag + 1]
-
-    @property
-    def _is_slot(self) -> bool:
-        return self._flag is not None
-
-    @property
-    def is_unwanted(self) -> bool:
-        """Whether the server has said that nobody waits for the chunk any more."""
-        return self._flag is not None and bool(self._flag[0])
+        else:
+            self._room = np.empty(_OWN_BYTES, dtype=np.uint8)
 
     @property
     def symbols(self) -> int:

@@ -12,8 +12,10 @@
   slows nobody else.
 - A symbol with more rows than a chunk's results may have is done in ranges of rows, one after the other;
   its job does nothing else meanwhile.
-- When a worker dies, every symbol it may have had becomes a suspect. Suspects run one at a time with
-  nothing beside them, so the next death is certainly theirs; MAX_ATTEMPTS deaths convict.
+- A symbol whose worker died becomes a suspect. Suspects run one at a time in a pool of their own (quarantine), where
+  nobody else is hurt by the next death; MAX_ATTEMPTS deaths convict. All other symbols that the broken pool had go
+  back to where they were. A symbol that was in flight MAX_ATTEMPTS times when a pool broke for no known reason
+  becomes a suspect, too, with nothing held against it.
 
 Not safe for concurrent use: the dispatcher calls it from its event loop only.
 """
@@ -74,6 +76,8 @@ class JobQueue:
     suspects: deque[_Piece] = field(default_factory=deque)
     attempts: dict[str, int] = field(default_factory=dict)
     """Failed attempts so far, of the symbols that had any."""
+    puzzles: dict[str, int] = field(default_factory=dict)
+    """How often a symbol was there when a pool broke for no known reason."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,7 +87,7 @@ class Chunk:
     Attributes:
         first_row: of the only symbol, where it is done in ranges of rows.
         charged_seconds: the estimate that the job's virtual time was charged with.
-        is_suspect: a worker died with this symbol before: nothing else may run beside it.
+        is_suspect: a worker died with this symbol before: it runs in quarantine.
     """
 
     job: JobQueue
@@ -107,13 +111,39 @@ class Scheduler:
 
     @property
     def in_flight(self) -> int:
-        """Chunks that were taken and not reported back."""
-        return self._in_flight
+        """Chunks that were taken and not reported back, the suspect among them."""
+        return self._in_flight + self._is_suspect_running
 
     @property
     def window(self) -> int:
-        """Most chunks in flight."""
+        """Most chunks in flight, beside a suspect."""
         return self._workers + 1
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether the quarantine has, or will have, something to do."""
+        return self._is_suspect_running or any(job.suspects for job in self._jobs)
+
+    @property
+    def waits_for_suspects(self) -> bool:
+        """Whether a suspect could be taken now."""
+        return not self._is_suspect_running and any(job.suspects and not self._stalls(job) for job in self._jobs)
+
+    @property
+    def queued_symbols(self) -> int:
+        """Symbols of all jobs that no chunk in flight has."""
+        return sum(len(job.symbols) + len(job.suspects) for job in self._jobs)
+
+    @property
+    def unfetched_bytes(self) -> int:
+        """Results of all jobs that wait for their clients."""
+        return sum(job.unfetched_bytes for job in self._jobs)
+
+    @property
+    def backlog_seconds(self) -> float:
+        """How long the workers will take for what is queued, by what symbols cost so far."""
+        cost = sum(len(job.symbols) * (job.symbol_seconds or TARGET_SECONDS) for job in self._jobs)
+        return cost / self._workers
 
     def add(self, symbols: Sequence[str], *, weight: float) -> JobQueue:
         """Queues a job; it starts level with the job that ran last."""
@@ -130,11 +160,6 @@ class Scheduler:
 
     def take(self) -> Chunk | None:
         """The chunk to run now, or None while the window is full or nothing can run."""
-        if self._is_suspect_running:
-            return None
-        suspicious = [job for job in self._jobs if job.suspects and not self._stalls(job)]
-        if suspicious:
-            return self._take_suspect(suspicious) if self._in_flight == 0 else None
         if self._in_flight >= self.window:
             return None
         ready = [job for job in self._jobs if self._has_work(job) and not self._stalls(job)]
@@ -146,6 +171,16 @@ class Scheduler:
             return self._started(job, (job.ranged.symbol,), job.ranged.first_row)
         count = self._chunk_size(job)
         return self._started(job, tuple(job.symbols.popleft() for _ in range(count)))
+
+    def take_suspect(self) -> Chunk | None:
+        """The suspect to run now in quarantine, or None while one runs or there is none."""
+        if not self.waits_for_suspects:
+            return None
+        suspicious = [job for job in self._jobs if job.suspects and not self._stalls(job)]
+        job = min(suspicious, key=lambda candidate: candidate.virtual_seconds)
+        piece = job.suspects.popleft()
+        job.is_range_in_flight |= bool(piece.first_row)
+        return self._started(job, (piece.symbol,), piece.first_row, is_suspect=True)
 
     def finished(self, chunk: Chunk, seconds: float, *, done: int | None = None, result_bytes: int = 0) -> None:
         """The chunk came back after `seconds` of worker time.
@@ -188,27 +223,49 @@ class Scheduler:
             job.is_stalled = False
             job.virtual_seconds = max(job.virtual_seconds, self._now)
 
-    def lost(self, chunk: Chunk) -> list[str]:
-        """The chunk's worker may have died of it: requeues its symbols as suspects.
+    def died(self, chunk: Chunk, position: int) -> bool:
+        """A worker died of the chunk's symbol at this position: it becomes a suspect, the others go back.
 
-        Returns the symbols that are given up.
+        Returns whether it is given up instead.
         """
-        job = chunk.job
+        job, symbol = chunk.job, chunk.symbols[position]
         self._ended(chunk)
         if job not in self._jobs:
-            return []
-        convicted = []
+            return False
+        if not chunk.first_row:
+            job.symbols.extendleft(reversed(chunk.symbols[:position] + chunk.symbols[position + 1 :]))
+        job.attempts[symbol] = job.attempts.get(symbol, 0) + 1
+        if job.attempts[symbol] >= MAX_ATTEMPTS:
+            return True
+        self._suspect(job, symbol, chunk.first_row)
+        if chunk.is_suspect:
+            job.suspects.rotate(1)  # it is next again: the sooner it is judged, the better
+        return False
+
+    def give_up(self, job: JobQueue) -> list[str]:
+        """Takes everything that a job has queued away, and returns its symbols, each once."""
+        symbols = dict.fromkeys([*job.symbols, *(piece.symbol for piece in job.suspects)])
+        if job.ranged is not None and not job.is_range_in_flight:
+            symbols[job.ranged.symbol] = None
+        job.symbols.clear()
+        job.suspects.clear()
+        return list(symbols)
+
+    def puzzled(self, chunk: Chunk) -> None:
+        """The pool broke while it had the chunk, and nobody knows why."""
+        job = chunk.job
+        self.returned(chunk)
+        if chunk.is_suspect or job not in self._jobs:
+            return
         for symbol in chunk.symbols:
-            job.attempts[symbol] = job.attempts.get(symbol, 0) + 1
-            if job.attempts[symbol] >= MAX_ATTEMPTS:
-                convicted.append(symbol)
-            else:
-                job.suspects.append(_Piece(symbol, chunk.first_row))
-                job.is_range_in_flight |= bool(chunk.first_row)  # as a suspect it runs, and only so
-        return convicted
+            job.puzzles[symbol] = job.puzzles.get(symbol, 0) + 1
+            if job.puzzles[symbol] >= MAX_ATTEMPTS:
+                if not chunk.first_row:
+                    job.symbols.remove(symbol)
+                self._suspect(job, symbol, chunk.first_row)
 
     def returned(self, chunk: Chunk) -> None:
-        """The chunk never reached a worker: its symbols go back to the front, uncharged."""
+        """Nothing became of the chunk, and it is not to blame: its symbols go back to the front, uncharged."""
         job = chunk.job
         self._ended(chunk)
         job.virtual_seconds -= chunk.charged_seconds / job.weight
@@ -233,12 +290,10 @@ class Scheduler:
         job.is_stalled = True
         return True
 
-    def _take_suspect(self, suspicious: Sequence[JobQueue]) -> Chunk:
-        job = min(suspicious, key=lambda candidate: candidate.virtual_seconds)
-        self._is_suspect_running = True
-        piece = job.suspects.popleft()
-        job.is_range_in_flight |= bool(piece.first_row)
-        return self._started(job, (piece.symbol,), piece.first_row, is_suspect=True)
+    @staticmethod
+    def _suspect(job: JobQueue, symbol: str, first_row: int) -> None:
+        job.suspects.append(_Piece(symbol, first_row))
+        job.is_range_in_flight |= bool(first_row)  # as a suspect it runs, and only so
 
     def _started(
         self, job: JobQueue, symbols: tuple[str, ...], first_row: int = 0, *, is_suspect: bool = False
@@ -247,16 +302,20 @@ class Scheduler:
         charged = (job.symbol_seconds or TARGET_SECONDS) * len(symbols)
         self._now = max(self._now, job.virtual_seconds)
         job.virtual_seconds += charged / job.weight
-        job.last_chunk_symbols = len(symbols)
         job.in_flight += 1
-        self._in_flight += 1
+        if is_suspect:
+            self._is_suspect_running = True
+        else:
+            job.last_chunk_symbols = len(symbols)
+            self._in_flight += 1
         return Chunk(job, symbols, first_row, charged, is_suspect)
 
     def _ended(self, chunk: Chunk) -> None:
         chunk.job.in_flight -= 1
-        self._in_flight -= 1
         if chunk.is_suspect:
             self._is_suspect_running = False
+        else:
+            self._in_flight -= 1
         if chunk.first_row:
             chunk.job.is_range_in_flight = False
 

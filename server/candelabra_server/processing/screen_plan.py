@@ -22,7 +22,7 @@ from candelabra_server.formulas.service import ColumnKind as OutputKind
 from candelabra_server.formulas.service import FormulaService, OutputColumn
 from candelabra_server.processing.job_checks import check_job
 from candelabra_server.processing.job_formula import COLUMN_KINDS
-from candelabra_server.processing.job_plan import JobPlan, all_violations, make_job_plan, refusal
+from candelabra_server.processing.job_plan import JobPlan, JobTiming, all_violations, make_job_plan, refusal
 from candelabra_server.processing.worker_configs import WorkerConfigs
 
 __all__ = ["OrderKey", "ScreenColumn", "ScreenPlan", "plan_screen"]
@@ -94,6 +94,7 @@ def plan_screen(
     formula_service: FormulaService,
     configs: WorkerConfigs,
     limits: JobLimits,
+    timing: JobTiming,
 ) -> ScreenPlan:
     """Checks a screen and makes its plan, which the caller closes. Blocks: call it from a thread.
 
@@ -120,7 +121,9 @@ def plan_screen(
         if violations or checked.formula is None:
             raise refusal(violations)
         return ScreenPlan(
-            job=make_job_plan(job, checked, configs=configs, screen=ScreenTask(filter_column=filter_column)),
+            job=make_job_plan(
+                job, checked, configs=configs, timing=timing, screen=ScreenTask(filter_column=filter_column)
+            ),
             columns=tuple(ScreenColumn(column.name, COLUMN_KINDS[column.kind]) for column in checked.formula.columns),
             filter_column=filter_column,
             order=order,

@@ -20,6 +20,7 @@ from candelabra_server.domain.candles import Candles
 from candelabra_server.errors import CandelabraError, Reason, SymbolFailure
 from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.service import CompiledFormula
+from candelabra_server.processing.symbol_watch import ChunkUnwantedError, SymbolWatch
 
 __all__ = ["fail_symbols", "last_candles", "screen_failure", "screen_symbols"]
 
@@ -55,8 +56,8 @@ def screen_symbols(
     formula: CompiledFormula,
     filter_column: int | None,
     buffers: Buffers,
+    watch: SymbolWatch,
     load_others: Callable[[Candles], Mapping[str, Candles]] | None = None,
-    new_checkpoint: Callable[[], Callable[[], None]] | None = None,
 ) -> ScreenedChunk:
     """Evaluates a formula over each symbol's candles, and keeps the last row of those that pass.
 
@@ -66,9 +67,12 @@ def screen_symbols(
         formula: what to compute.
         filter_column: index of the column that decides which symbols pass; None when all do.
         buffers: used for nothing else meanwhile.
+        watch: over the chunk.
         load_others: gives the candles of the other symbols that the formula reads, over the time of these; needed when
             it reads any.
-        new_checkpoint: makes the check of a symbol's time limit; None without one.
+
+    Raises:
+        ChunkUnwantedError: nobody wants the answer any more.
     """
     passed: list[str] = []
     times: list[int] = []
@@ -77,11 +81,10 @@ def screen_symbols(
     candles_read = 0
     evaluate = formula.evaluate
     others: Mapping[str, Candles] | None = None
-    checkpoint: Callable[[], None] | None = None
-    for symbol in symbols:
+    begin, checkpoint = watch.begin, watch.check
+    for position, symbol in enumerate(symbols):
         try:
-            if new_checkpoint is not None:
-                checkpoint = new_checkpoint()
+            begin(position)
             candles = load(symbol)
             open_times = candles.open_time_micros
             rows = len(open_times)
@@ -89,8 +92,7 @@ def screen_symbols(
                 raise SymbolFailure(f"{symbol} has no candles up to that time", reason=Reason.NO_CANDLES)
             if formula.other_symbols and load_others is not None:
                 others = load_others(candles)
-            if checkpoint is not None:
-                checkpoint()
+            checkpoint()
             table = evaluate(candles, others=others, checkpoint=checkpoint, buffers=buffers)
             candles_read += rows
             if filter_column is not None:
@@ -100,6 +102,8 @@ def screen_symbols(
             values[:, len(passed)] = table[:, -1]
             times.append(open_times.item(-1))
             passed.append(symbol)
+        except ChunkUnwantedError:
+            raise
         except CandelabraError as failure:
             failures.append(screen_failure(symbol, failure))
         except BaseException:  # SystemExit and KeyboardInterrupt of a plugged-in repository included

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from candelabra_server.errors import Reason, SymbolFailure
 from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
 from candelabra_server.processing.job_formula import COLUMN_KINDS, compile_task
+from candelabra_server.processing.marks import MarkWriter
 from candelabra_server.processing.result_encoding import (
     DEFAULT_MESSAGE_BYTES,
     ColumnStatistics,
@@ -27,6 +27,7 @@ from candelabra_server.processing.result_encoding import (
 )
 from candelabra_server.processing.result_transport import Outcome, PacketWriter, Rows
 from candelabra_server.processing.screen_worker import last_candles, screen_symbols
+from candelabra_server.processing.symbol_watch import SymbolWatch
 
 __all__ = ["Environment", "SymbolWork", "WorkBuffers"]
 
@@ -98,15 +99,19 @@ class SymbolWork:
         """Whether `screen` is wanted, not `run`."""
         return self.screened is not None
 
-    def run(self, symbol: str, packet: PacketWriter, first_row: int) -> bool:
+    def watch(self, mark: MarkWriter | None, deadline_micros: int) -> SymbolWatch:
+        """What looks after a chunk of the job."""
+        return SymbolWatch(mark, limit_millis=self.task.symbol_time_limit_millis, deadline_micros=deadline_micros)
+
+    def run(self, symbol: str, packet: PacketWriter, first_row: int, checkpoint: Callable[[], None]) -> bool:
         """Loads, evaluates and encodes one symbol into the packet; False when it does not fit behind what is there.
 
-        A result that no empty packet could hold is cut: its rows from `first_row` on, as many as fit.
+        A result that no empty packet could hold is cut: its rows from `first_row` on, as many as fit. `checkpoint` is
+        called between the steps; what it raises ends the symbol.
 
         Raises:
             CandelabraError: the symbol has no result.
         """
-        checkpoint = _time_limit(self.task.symbol_time_limit_millis)
         started = time.perf_counter_ns()
         candles = self._load(symbol)
         names, layout = self._layout(candles)
@@ -148,7 +153,7 @@ class SymbolWork:
         packet.add(Outcome(tuple(sizes), rows=None if is_whole else Rows(total, rows.stop, info)))
         return True
 
-    def screen(self, symbols: Sequence[str]) -> ScreenedChunk:
+    def screen(self, symbols: Sequence[str], watch: SymbolWatch) -> ScreenedChunk:
         """Each symbol's last row, of those that pass; a screen's task has a formula."""
         formula, screened = self.formula, self.screened
         if formula is None or screened is None:
@@ -160,7 +165,6 @@ class SymbolWork:
             formula=formula,
             snapshot_id=self.snapshot_id,
         )
-        limit_millis = self.task.symbol_time_limit_millis
         return screen_symbols(
             symbols,
             load=load,
@@ -168,7 +172,7 @@ class SymbolWork:
             filter_column=screened.filter_column if screened.HasField("filter_column") else None,
             buffers=self.buffers.values,
             load_others=self._load_others if formula.other_symbols else None,
-            new_checkpoint=partial(_time_limit, limit_millis) if limit_millis else None,
+            watch=watch,
         )
 
     def _load(self, symbol: str) -> Candles:
@@ -278,27 +282,6 @@ class SymbolWork:
             end_row=candles.warm_up + rows if self.formula.plan.look_ahead_candles else None,
         )
         return found.tobytes()
-
-
-def _time_limit(limit_millis: int) -> Callable[[], None]:
-    """A check that raises once the time is over; does nothing for 0."""
-    if not limit_millis:
-        return _no_limit
-    deadline = time.monotonic() + limit_millis / 1_000
-
-    def checkpoint() -> None:
-        if time.monotonic() > deadline:
-            raise SymbolFailure(
-                f"not finished within {limit_millis} ms, the limit that the job sets for a symbol",
-                reason=Reason.SYMBOL_TIME_LIMIT,
-                metadata={"limit_millis": str(limit_millis)},
-            )
-
-    return checkpoint
-
-
-def _no_limit() -> None:
-    """A check where there is nothing to check."""
 
 
 def _few(warnings: Sequence[str]) -> list[str]:

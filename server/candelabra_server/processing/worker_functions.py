@@ -19,6 +19,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import connection
@@ -30,9 +31,11 @@ from candelabra_server.candles.factory import create_candle_repository
 from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, WorkerStartError
 from candelabra_server.formulas.compiled.loading import load_machine
 from candelabra_server.formulas.factory import create_formula_service
+from candelabra_server.processing.marks import MarkWriter
 from candelabra_server.processing.result_encoding import UNLIMITED_MESSAGE_BYTES, encode_failure
 from candelabra_server.processing.result_transport import ChunkReply, PacketReader, PacketWriter, SlotMapping
 from candelabra_server.processing.screen_worker import fail_symbols
+from candelabra_server.processing.symbol_watch import ChunkUnwantedError, SymbolWatch
 from candelabra_server.processing.symbol_work import Environment, SymbolWork, WorkBuffers
 from candelabra_server.processing.worker_logging import CarriedRecord, RecordCollector
 
@@ -105,8 +108,8 @@ def _worker_process_chunk(task_bytes: bytes) -> ChunkReply:
     """Processes the symbols of an encoded ChunkTask one after the other, as many as its slot has room for."""
     started = time.process_time()
     chunk = ChunkTask.FromString(task_bytes)
-    packet = _packet(chunk)
-    _process_symbols(chunk, packet)
+    packet, mark = _place(chunk)
+    _process_symbols(chunk, packet, mark)
     return packet.finish(time.process_time() - started, _process.collector.take())
 
 
@@ -131,34 +134,44 @@ def _worker_process_symbol(
             ).SerializeToString(),
         ),
         packet,
+        None,
     )
     ((_, (message,), _),) = PacketReader(packet.finish(0.0, ()), None)
     return ProcessingResult.FromString(bytes(message))
 
 
-def _packet(chunk: ChunkTask) -> PacketWriter:
-    """Where the chunk's results go: its slot, or memory of its own where that cannot be reached."""
+def _place(chunk: ChunkTask) -> tuple[PacketWriter, MarkWriter | None]:
+    """Where the chunk's results go and its mark stands: its slot, or memory of its own where that cannot be reached."""
     if chunk.HasField("slot"):
         try:
-            return PacketWriter(_process.slots.memory(chunk.slot.path), chunk.slot)
+            memory = _process.slots.memory(chunk.slot.path)
         except OSError:  # somebody removed the file, or there is no memory to map it
             logger.warning("results take the slow way, since %s cannot be mapped", chunk.slot.path, exc_info=True)
-    return PacketWriter()
+        else:
+            return PacketWriter(memory, chunk.slot), MarkWriter(_process.slots.words(chunk.slot), os.getpid())
+    return PacketWriter(), None
 
 
-def _process_symbols(chunk: ChunkTask, packet: PacketWriter) -> None:
+def _process_symbols(chunk: ChunkTask, packet: PacketWriter, mark: MarkWriter | None) -> None:
     """The core of both entry points: an outcome a symbol, in order, until the packet is full or nobody wants it."""
     work = _guarded(partial(_work, chunk.job), "its job")
     if isinstance(work, CandelabraError):
         _fail(chunk, work, packet)
         return
-    if work.is_screen:
-        _screen(chunk, work, packet)
-        return
-    for symbol in chunk.symbols:
-        if packet.is_unwanted:
-            return
-        done = _guarded(partial(work.run, symbol, packet, chunk.first_row), symbol)
+    watch = work.watch(mark, chunk.deadline_micros)
+    with suppress(ChunkUnwantedError):
+        if work.is_screen:
+            _screen(chunk, work, packet, watch)
+        else:
+            _run(chunk, work, packet, watch)
+    watch.end(len(chunk.symbols))
+
+
+def _run(chunk: ChunkTask, work: SymbolWork, packet: PacketWriter, watch: SymbolWatch) -> None:
+    """Messages of their own for each symbol."""
+    for position, symbol in enumerate(chunk.symbols):
+        watch.begin(position)
+        done = _guarded(partial(work.run, symbol, packet, chunk.first_row, watch.check), symbol)
         if isinstance(done, CandelabraError):
             done = packet.add_message(_failure_message(symbol, done))
         if not done and not packet.symbols:  # the next chunk would have no more room
@@ -186,10 +199,10 @@ def _work(job: bytes) -> SymbolWork:
     return work
 
 
-def _screen(chunk: ChunkTask, work: SymbolWork, packet: PacketWriter) -> None:
+def _screen(chunk: ChunkTask, work: SymbolWork, packet: PacketWriter, watch: SymbolWatch) -> None:
     """All symbols in one message."""
     symbols = chunk.symbols
-    answer = _guarded(partial(work.screen, symbols), "a screen")
+    answer = _guarded(partial(work.screen, symbols, watch), "a screen")
     if isinstance(answer, CandelabraError):
         answer = fail_symbols(symbols, answer)
     if not packet.add_message(answer.SerializeToString(), symbols=len(symbols)):
@@ -225,8 +238,13 @@ def _guarded(work: Callable[[], _T], subject: str) -> _T | CandelabraError:
     """What `work` returns, or the error to tell the client; the text of foreign exceptions goes to the log only."""
     try:
         return work()
+    except ChunkUnwantedError:
+        raise
     except CandelabraError as failure:
         return failure
+    except MemoryError:
+        logger.exception("not enough memory for %s", subject)
+        return SymbolFailure("a worker process has not enough memory for it", reason=Reason.OUT_OF_MEMORY)
     except BaseException:  # SystemExit and KeyboardInterrupt of a plugged-in repository included
         logger.exception("cannot process %s", subject)
         return _internal_failure()

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from candelabra_server.errors import CandelabraError, InvalidRequestError, UnavailableError, Violation
-from candelabra_server.rpc.status import DETAILS_METADATA_KEY, code_for, internal_error, status_for
+from candelabra_server.errors import (
+    CandelabraError,
+    InvalidRequestError,
+    JobTimeLimitError,
+    UnavailableError,
+    Violation,
+)
+from candelabra_server.rpc.status import code_for, internal_error, status_for, trailers_for
 
 __all__ = ["Context", "guarded", "parse", "stream_bytes", "unary"]
 
@@ -20,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _CANCELLATION_SECONDS = 1.0
 """How long a call whose write failed waits to be cancelled, which takes far less."""
+_LATEST_WORD_SECONDS = 0.5
+"""After its time, until a job is ended that has not ended by itself."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 """What a handler gets beside its request."""
@@ -37,17 +45,31 @@ def unary(request_type: type[Message], call: Callable[[Any], Awaitable[Message]]
 
 
 def stream_bytes(
-    request_type: type[Message], call: Callable[[Any], AsyncGenerator[bytes, None]]
+    request_type: type[Message],
+    call: Callable[[Any, float], AsyncGenerator[bytes, None]],
+    *,
+    limit_seconds: float,
 ) -> grpc.RpcMethodHandler[Any, Any]:
     """An RPC with one request that streams messages which are encoded already.
 
-    One write is outstanding at a time and awaited, so a client that reads slowly slows only its own job.
+    One write is outstanding at a time and awaited, so a client that reads slowly slows only its own job, and for no
+    longer than the limit.
+
+    Args:
+        request_type: the request's message.
+        call: gives the messages for a request and the seconds that it has: the client's deadline or the limit,
+            whichever is earlier.
+        limit_seconds: for the whole call.
     """
 
     async def handle(request: bytes, context: Context) -> None:
-        async with guarded(context), aclosing(call(parse(request_type, request))) as messages:
-            async for message in messages:
-                await context.write(message)
+        async with guarded(context):
+            asked = context.time_remaining()
+            seconds = limit_seconds if asked is None else min(asked, limit_seconds)
+            with _limited(seconds) as limit:
+                async with limit, aclosing(call(parse(request_type, request), seconds)) as messages:
+                    async for message in messages:
+                        await context.write(message)
 
     return grpc.unary_stream_rpc_method_handler(handle, request_deserializer=None, response_serializer=None)
 
@@ -60,6 +82,18 @@ def parse(request_type: type[Message], request: bytes) -> Message:
     except DecodeError as error:
         name = request_type.DESCRIPTOR.full_name
         raise InvalidRequestError([Violation("request", f"is not a {name} message; texts must be UTF-8")]) from error
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[asyncio.Timeout]:
+    """A limit for a call whose client does not read: what is written is waited for, and nothing else ends that."""
+    limit = asyncio.timeout(seconds + _LATEST_WORD_SECONDS)
+    try:
+        yield limit
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise JobTimeLimitError(seconds) from error
 
 
 @asynccontextmanager
@@ -95,6 +129,4 @@ async def guarded(context: Context) -> AsyncIterator[None]:
 
 async def _abort(context: Context, error: CandelabraError) -> None:
     status = status_for(error)
-    await context.abort(
-        code_for(error), status.message, trailing_metadata=((DETAILS_METADATA_KEY, status.SerializeToString()),)
-    )
+    await context.abort(code_for(error), status.message, trailing_metadata=trailers_for(error, status))

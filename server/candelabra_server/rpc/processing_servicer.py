@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 
@@ -21,7 +21,7 @@ from candelabra.v1 import (
 )
 from candelabra_server import __version__
 from candelabra_server.candles.repository import ICandleRepository
-from candelabra_server.config import JobLimits
+from candelabra_server.config import JobLimits, TimeLimits
 from candelabra_server.errors import UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_explanation import explain_job
@@ -29,8 +29,6 @@ from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.handlers import stream_bytes, unary
 
 __all__ = ["ProcessingServicer"]
-
-_Request = TypeVar("_Request", ProcessingJob, ScreenRequest)
 
 
 class ProcessingServicer:
@@ -45,11 +43,13 @@ class ProcessingServicer:
         candle_repo: ICandleRepository,
         formula_service: FormulaService,
         limits: JobLimits,
+        time_limits: TimeLimits,
     ) -> None:
         self._engine = engine
         self._candle_repo = candle_repo
         self._formula_service = formula_service
         self._limits = limits
+        self._job_seconds = time_limits.job_seconds
         self._start_time_micros = time.time_ns() // 1_000
         self._active_jobs = 0
         self._is_draining = False
@@ -59,8 +59,8 @@ class ProcessingServicer:
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """The service's methods by name."""
         return {
-            "Process": stream_bytes(ProcessingJob, self.process),
-            "Screen": stream_bytes(ScreenRequest, self.screen),
+            "Process": stream_bytes(ProcessingJob, self.process, limit_seconds=self._job_seconds),
+            "Screen": stream_bytes(ScreenRequest, self.screen, limit_seconds=self._job_seconds),
             "ExplainJob": unary(ExplainJobRequest, self.explain_job),
             "GetServerInfo": unary(GetServerInfoRequest, self.get_server_info),
         }
@@ -70,24 +70,22 @@ class ProcessingServicer:
         self._is_draining = True
         await self._idle.wait()
 
-    def process(self, job: ProcessingJob) -> AsyncGenerator[bytes, None]:
+    def process(self, job: ProcessingJob, seconds: float) -> AsyncGenerator[bytes, None]:
         """Streams a job's results as encoded messages."""
-        return self._counted(self._engine.stream, job)
+        return self._counted(self._engine.stream(job, timeout_seconds=seconds))
 
-    def screen(self, request: ScreenRequest) -> AsyncGenerator[bytes, None]:
+    def screen(self, request: ScreenRequest, seconds: float) -> AsyncGenerator[bytes, None]:
         """Streams a screen's answers as encoded messages; to drain and to count, a screen is a job."""
-        return self._counted(self._engine.screen, request)
+        return self._counted(self._engine.screen(request, timeout_seconds=seconds))
 
-    async def _counted(
-        self, run: Callable[[_Request], AsyncGenerator[bytes, None]], request: _Request
-    ) -> AsyncGenerator[bytes, None]:
+    async def _counted(self, run: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """What the engine streams for a request, unless the server is shutting down, which waits for it."""
         if self._is_draining:
             raise UnavailableError("the server is shutting down; send the job to another one, or again later")
         self._active_jobs += 1
         self._idle.clear()
         try:
-            async with aclosing(run(request)) as messages:
+            async with aclosing(run) as messages:
                 async for message in messages:
                     yield message
         finally:

@@ -56,7 +56,11 @@ class RpcServer:
     ) -> None:
         self._config = config
         self._processing = ProcessingServicer(
-            engine=engine, candle_repo=candle_repo, formula_service=formula_service, limits=config.limits
+            engine=engine,
+            candle_repo=candle_repo,
+            formula_service=formula_service,
+            limits=config.limits,
+            time_limits=config.time_limits,
         )
         candles = CandleServicer(candle_repo=candle_repo, limits=config.limits)
         formulas = FormulaServicer(formula_service=formula_service, formula_store=formula_store)

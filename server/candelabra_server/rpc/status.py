@@ -9,7 +9,7 @@ from urllib.parse import quote
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from candelabra_server.errors import (
@@ -21,6 +21,8 @@ from candelabra_server.errors import (
     FormulaNotFoundError,
     ImportRefusedError,
     InvalidRequestError,
+    JobTimeLimitError,
+    OverloadedError,
     Reason,
     StoreError,
     SymbolFailure,
@@ -37,11 +39,13 @@ __all__ = [
     "internal_error",
     "status_for",
     "trailer_bytes",
+    "trailers_for",
 ]
 
 DOMAIN = "candelabra"
 """`ErrorInfo.domain`: says whose reasons these are."""
 DETAILS_METADATA_KEY = "grpc-status-details-bin"
+_PUSHBACK_METADATA_KEY = "grpc-retry-pushback-ms"
 
 STATUS_CODES: dict[type[CandelabraError], grpc.StatusCode] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -52,6 +56,8 @@ STATUS_CODES: dict[type[CandelabraError], grpc.StatusCode] = {
     TimeframeNotStoredError: grpc.StatusCode.INVALID_ARGUMENT,
     ImportRefusedError: grpc.StatusCode.INVALID_ARGUMENT,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    JobTimeLimitError: grpc.StatusCode.DEADLINE_EXCEEDED,
     ConfigurationError: grpc.StatusCode.INTERNAL,
     StoreError: grpc.StatusCode.INTERNAL,
     SymbolFailure: grpc.StatusCode.INTERNAL,
@@ -74,13 +80,25 @@ def code_for(error: CandelabraError) -> grpc.StatusCode:
 
 
 def status_for(error: CandelabraError) -> Status:
-    """The whole status: code, message, one ErrorInfo and, for a bad request, every violation that fits."""
+    """The whole status: code, message, one ErrorInfo, every violation that fits, and when to come again."""
     metadata = {name: _cut(text, _MOST_FIELD_BYTES) for name, text in error.metadata.items()}
     status = Status(code=code_for(error).value[0], message=_cut(error.message, _MOST_MESSAGE_BYTES))
     _add_detail(status, ErrorInfo(reason=str(error.reason), domain=DOMAIN, metadata=metadata))
     if isinstance(error, InvalidRequestError):
         _add_violations(status, error.violations)
+    if isinstance(error, OverloadedError):
+        retry = RetryInfo()
+        retry.retry_delay.FromMilliseconds(_retry_millis(error))
+        _add_detail(status, retry)
     return status
+
+
+def trailers_for(error: CandelabraError, status: Status) -> tuple[tuple[str, str | bytes], ...]:
+    """What goes with the status: its details, and for gRPC's own retries when to come again."""
+    details = DETAILS_METADATA_KEY, status.SerializeToString()
+    if isinstance(error, OverloadedError):
+        return details, (_PUSHBACK_METADATA_KEY, str(_retry_millis(error)))
+    return (details,)
 
 
 def trailer_bytes(status: Status) -> int:
@@ -91,6 +109,10 @@ def trailer_bytes(status: Status) -> int:
 def internal_error() -> CandelabraError:
     """Stands for any exception that was not raised on purpose, whose text no client may see."""
     return CandelabraError("an unexpected error; the server's log has the cause", reason=Reason.INTERNAL)
+
+
+def _retry_millis(error: OverloadedError) -> int:
+    return math.ceil(1_000 * error.retry_seconds)
 
 
 def _add_violations(status: Status, violations: Sequence[Violation]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -229,6 +230,16 @@ def test_a_file_that_may_not_be_read_is_told_apart_from_a_damaged_one(store, wri
     assert f"{path.name} of the candle store cannot be read: Permission denied" in done.stderr
     path.chmod(0o600)
     assert store.closes() == OLD  # it was not given up
+
+
+@pytest.mark.parametrize("pattern", ["CURRENT", "manifests/*.json", "segments/*.json"])
+def test_of_any_file_that_may_not_be_read_it_is_said_what_to_do(store, pattern):
+    store.add(OLD)
+    (path,) = store.path.glob(pattern)
+    path.chmod(0)
+    checked = run_command("check-store", "--store", store.path)
+    assert checked.returncode == 1
+    assert re.search(r"cannot be read: Permission denied.*; allow this user to read it$", checked.stdout, re.MULTILINE)
 
 
 # Clocks

@@ -107,7 +107,7 @@ def test_a_symbol_that_fails_in_its_worker_is_one_error_among_results(bad, caplo
     symbols = [*(f"S{index}" for index in range(20)), bad]
     with make_engine(*symbols) as engine:
         results = {result.symbol: result for result in asyncio.run(engine.process_batch(job(symbols, "close")))}
-        assert engine._generation == 1
+        assert engine._pool.generation == 1
     assert len(results) == 21
     assert results.pop(bad).error.reason == "INTERNAL"
     assert not any(result.HasField("error") for result in results.values())
@@ -132,7 +132,7 @@ def test_a_symbol_that_kills_its_worker_is_convicted_and_the_others_are_not(tmp_
     symbols = [*(f"S{index}" for index in range(200)), "KILLS"]
     with make_engine(*symbols) as engine:
         results = {result.symbol: result for result in asyncio.run(engine.process_batch(job(symbols, "close")))}
-        assert engine._generation > 1
+        assert engine._pool.generation > 1
         again = asyncio.run(engine.process_batch(job("S1", "close")))
     assert len(results) == 201
     assert results.pop("KILLS").error.reason == "WORKER_DIED"
@@ -148,6 +148,18 @@ def test_a_worker_that_dies_once_costs_a_second_attempt_only(tmp_path):
     assert results[0].attempts == 2
 
 
+async def begun(engine):
+    """Returns when a worker has begun something."""
+    while not (
+        engine._current_dispatcher
+        and any(
+            known.mark().position >= 0 and known.mark().is_begun
+            for known in engine._current_dispatcher._workers.in_flight.values()
+        )
+    ):
+        await asyncio.sleep(0)
+
+
 def test_a_death_that_the_pool_never_reports_is_found(tmp_path, monkeypatch, caplog):
     """A worker killed in the middle of sending a large result: the standard pool would wait for ever."""
     monkeypatch.setattr(dispatcher, "_WATCH_SECONDS", 0.05)
@@ -156,8 +168,7 @@ def test_a_death_that_the_pool_never_reports_is_found(tmp_path, monkeypatch, cap
     async def body():
         with make_engine("WAITS", workers=1, rows=10, marker=str(marker)) as engine:
             answer = asyncio.ensure_future(engine.process_batch(job("WAITS", "close")))
-            while not (engine._current_dispatcher and engine._current_dispatcher._scheduler.in_flight):
-                await asyncio.sleep(0)
+            await begun(engine)
             # Half a message in the pipe is what a worker leaves that dies while it sends.
             os.write(engine._executor._result_queue._writer.fileno(), b"\x00\x00\x10\x00half")
             (process,) = worker_processes(engine._executor)
@@ -178,7 +189,7 @@ def test_a_worker_that_the_system_refuses_ends_jobs_as_unavailable_and_the_next_
 
     with make_engine("A", "B") as engine:
         with monkeypatch.context() as refusing:
-            refusing.setattr(engine, "submit", refuse)
+            refusing.setattr(engine._pool, "submit", refuse)
             with pytest.raises(UnavailableError, match="cannot be started"):
                 asyncio.run(engine.process_batch(job(["A", "B"], "close")))
         assert len(asyncio.run(engine.process_batch(job(["A", "B"], "close")))) == 2
@@ -193,7 +204,7 @@ def test_a_recovery_that_fails_in_any_way_ends_the_jobs_and_the_next_one_runs(mo
     async def body():
         with make_engine("KILLS", "A") as engine:
             with monkeypatch.context() as failing:
-                failing.setattr(engine, "recover", fail)
+                failing.setattr(engine._pool, "recover", fail)
                 with pytest.raises(UnavailableError):
                     await asyncio.wait_for(engine.process_batch(job("KILLS", "close")), 60)
             return await asyncio.wait_for(engine.process_batch(job("A", "close")), 60)
@@ -369,9 +380,9 @@ def test_a_job_cancelled_just_when_its_plan_is_made_leaves_no_snapshot_open():
 def test_an_engine_without_a_pool_has_nothing_to_break_up_and_nothing_to_recover():
     async def body():
         engine = make_engine("A")
-        await engine.break_up()
+        assert engine._pool.end_broken() == {}
         with pytest.raises(UnavailableError, match="shut down"):
-            await engine.recover()
+            await engine._pool.recover()
 
     asyncio.run(body())
 
@@ -419,7 +430,7 @@ def test_a_configuration_that_names_no_module_is_a_structured_error(monkeypatch)
 
 def test_workers_that_die_at_their_start_make_jobs_unavailable(monkeypatch):
     with make_engine("A") as engine:
-        monkeypatch.setattr("candelabra_server.processing.processing_engine._worker_ping", _die)
+        monkeypatch.setattr("candelabra_server.processing.worker_pool._worker_ping", _die)
         with pytest.raises(UnavailableError, match="die at their start"):
             asyncio.run(engine.warm_up())
         with pytest.raises(UnavailableError, match="cannot be started"):
@@ -429,7 +440,7 @@ def test_workers_that_die_at_their_start_make_jobs_unavailable(monkeypatch):
 async def _process_on_broken_pool(engine):
     monkey = engine._executor
     run_until(lambda: monkey._broken)
-    engine._ensure_executor = lambda: monkey
+    engine._pool.ensure = lambda: monkey
     return await engine.process_batch(job("A", "close"))
 
 

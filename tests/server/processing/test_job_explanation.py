@@ -6,11 +6,11 @@ import pytest
 
 from candelabra.v1 import ExplainJobRequest, OutputOptions, Precision, ProcessingJob, ProcessingResult
 from candelabra_server.candles.repository import StoredSymbol
-from candelabra_server.config import JobLimits
+from candelabra_server.config import JobLimits, TimeLimits
 from candelabra_server.errors import InvalidRequestError, StoreError
 from candelabra_server.formulas.service import CompiledFormula, FormulaService
 from candelabra_server.processing.job_explanation import explain_job
-from candelabra_server.processing.job_plan import plan_job
+from candelabra_server.processing.job_plan import JobTiming, plan_job
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.processing.worker_configs import WorkerConfigs
 from support.jobs import job
@@ -130,6 +130,7 @@ def test_what_is_told_is_what_the_job_would_be_refused_for(request_):
             candle_repo=MemoryRepository(STORED),
             formula_service=FormulaService(),
             configs=WorkerConfigs(candle_repo="{}", formula_service="{}"),
+            timing=JobTiming.of(TimeLimits(), None),
             limits=JobLimits(),
         )
     answer = explain(request_)

@@ -6,11 +6,11 @@ import pytest
 
 from candelabra.v1 import ProcessingJob
 from candelabra.worker.v1 import ChunkTask, JobTask
-from candelabra_server.config import JobLimits
+from candelabra_server.config import JobLimits, TimeLimits
 from candelabra_server.errors import InvalidRequestError, Reason
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_checks import matching_symbols
-from candelabra_server.processing.job_plan import plan_job
+from candelabra_server.processing.job_plan import JobTiming, plan_job
 from candelabra_server.processing.worker_configs import WorkerConfigs
 from support.jobs import job
 from support.memory_repository import MemoryRepository, MemorySnapshot
@@ -24,6 +24,7 @@ def plan(request, *, limits=None):
         candle_repo=MemoryRepository(STORED),
         formula_service=FormulaService(),
         configs=WorkerConfigs(candle_repo=json.dumps({"type": "x"}), formula_service="{}"),
+        timing=JobTiming.of(TimeLimits(), None),
         limits=limits or JobLimits(),
     )
 

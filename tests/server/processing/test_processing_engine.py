@@ -205,7 +205,7 @@ def test_shutdown_without_waiting_returns_at_once_and_tasks_still_finish(caplog)
 
 
 def test_a_shutdown_that_would_hang_is_bounded_and_says_why(caplog, monkeypatch):
-    monkeypatch.setattr("candelabra_server.processing.processing_engine._SHUTDOWN_WARN_SECONDS", 0.05)
+    monkeypatch.setattr("candelabra_server.processing.worker_pool._SHUTDOWN_WARN_SECONDS", 0.05)
     engine = make_engine(shutdown_limit_seconds=0.1)
     future = engine._ensure_executor().submit(sleep_in_worker, 3600)
     run_until(future.running)
@@ -280,11 +280,11 @@ def test_an_engine_that_was_shut_down_is_not_reported_as_forgotten(caplog):
 def test_work_for_an_engine_without_a_pool_is_refused():
     engine = make_engine()
     with pytest.raises(UnavailableError, match="shut down"):
-        engine.submit(b"")
+        engine._pool.submit(b"")
     with engine:
         engine._executor.shutdown()
         with pytest.raises(BrokenProcessPool, match="being ended"):
-            engine.submit(b"")
+            engine._pool.submit(b"")
 
 
 def test_work_that_comes_just_after_a_shutdown_is_refused(monkeypatch):
@@ -297,7 +297,7 @@ def test_work_that_comes_just_after_a_shutdown_is_refused(monkeypatch):
 
     engine._executor = Ended()
     with pytest.raises(UnavailableError, match="shut down"):
-        engine.submit(b"")
+        engine._pool.submit(b"")
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])
@@ -310,16 +310,16 @@ def test_work_for_a_broken_pool_is_told_apart_from_work_for_none():
     with make_engine() as engine:
         _break(engine)
         with pytest.raises(BrokenProcessPool):
-            engine.submit(b"")
+            engine._pool.submit(b"")
 
 
 def test_a_generation_that_was_replaced_gets_no_place_for_results():
     with make_engine() as engine:
         broken = _break(engine)
-        slots = engine._slots_of(engine._ensure_executor())
+        slots = engine._pool.slots_of(engine._ensure_executor())
         with pytest.raises(BrokenProcessPool, match="was replaced"):
-            engine._slots_of(broken)
-        assert engine._slots_of(engine._executor) is slots
+            engine._pool.slots_of(broken)
+        assert engine._pool.slots_of(engine._executor) is slots
 
 
 # Configuration.

@@ -22,6 +22,7 @@ from candelabra_server.errors import ConfigurationError, UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import result_transport
 from candelabra_server.processing.executors.local_pool import worker_processes
+from candelabra_server.processing.marks import PREPARING, MarkWriter
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.processing.result_transport import (
     Outcome,
@@ -90,7 +91,6 @@ def test_what_is_written_without_a_slot_is_read_as_it_was(symbols, records):
     packet = PacketWriter()
     write(packet, symbols)
     assert packet.most_bytes is None
-    assert not packet.is_unwanted
     reply = pickle.loads(pickle.dumps(packet.finish(0.5, tuple(records))))
     found = PacketReader(reply, None)
     assert read(reply, None) == symbols
@@ -169,12 +169,24 @@ def test_a_slot_that_nobody_holds_any_more_is_free(slots):
 
 def test_a_worker_sees_that_its_chunk_is_unwanted_and_the_next_one_is_wanted(slots):
     slot = slots.take()
-    packet = writer(slot)
-    assert not packet.is_unwanted
+    mapping = SlotMapping()
+    mark = MarkWriter(mapping.words(slot.to_message()), 7)
+    assert not mark.is_unwanted
     slot.tell_to_stop()
-    assert packet.is_unwanted
+    assert mark.is_unwanted
     slot.release()
-    assert not writer(slots.take()).is_unwanted
+    assert not MarkWriter(mapping.words(slots.take().to_message()), 7).is_unwanted
+
+
+def test_the_server_sees_where_a_worker_is(slots):
+    slot = slots.take()
+    assert not slot.mark().is_begun
+    mark = MarkWriter(SlotMapping().words(slot.to_message()), 7)
+    assert slot.mark()[:2] == (7, PREPARING)
+    mark.move(3, 1_000)
+    assert slot.mark() == (7, 3, 1_000)
+    slot.release()
+    assert not slots.take().mark().is_begun
 
 
 def test_slots_do_not_overlap(slots):
@@ -342,7 +354,7 @@ def test_a_shutdown_that_does_not_wait_leaves_nothing_and_work_that_comes_late_m
     engine.shutdown(wait=False)
     assert files(tmp_path) == []
     with pytest.raises(UnavailableError, match="shut down"):
-        engine._slots_of(executor)
+        engine._pool.slots_of(executor)
     executor.shutdown(wait=True)
     assert files(tmp_path) == []
 
@@ -350,7 +362,7 @@ def test_a_shutdown_that_does_not_wait_leaves_nothing_and_work_that_comes_late_m
 def test_results_come_through_the_pipe_where_somebody_removed_the_file(tmp_path, caplog):
     with make_engine(tmp_path, rows=3_000) as engine:
         executor = engine._ensure_executor()
-        engine._slots_of(executor)
+        engine._pool.slots_of(executor)
         (path,) = files(tmp_path)
         path.unlink()  # before a worker has mapped it
         (result,) = run(engine, "A")
@@ -391,8 +403,8 @@ def test_a_job_waits_while_the_chunks_of_closed_event_loops_have_every_slot(tmp_
     with ProcessingEngine(repository, FormulaService(), max_workers=1, transport=transport) as engine:
         for _ in range(2):
             asyncio.run(asyncio.wait_for(leave(engine), 60))
-        assert engine._slots[1]._free == []
+        assert engine._pool._slots[1]._free == []
         (result,) = asyncio.run(asyncio.wait_for(wait_for_a_slot(engine), 60))
-        run_until(lambda: len(engine._slots[1]._free) == 4)
+        run_until(lambda: len(engine._pool._slots[1]._free) == 4)
     assert result.symbol == "A"
     assert not caplog.records

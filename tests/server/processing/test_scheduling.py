@@ -25,6 +25,10 @@ def take_all(scheduler):
     return chunks
 
 
+def take_with_suspect(scheduler):
+    return [chunk for chunk in [scheduler.take_suspect(), *take_all(scheduler)] if chunk is not None]
+
+
 def finish(scheduler, chunk, seconds, result_bytes=100):
     """The chunk is done, and its results wait for the client."""
     scheduler.finished(chunk, seconds, result_bytes=result_bytes)
@@ -122,10 +126,12 @@ def test_the_suspects_of_a_stalled_job_wait_and_hold_nobody_up():
     scheduler = Scheduler(workers=2)
     stalled = scheduler.add(names(100), weight=1)
     for chunk in take_all(scheduler):
-        scheduler.lost(chunk)
+        scheduler.died(chunk, 0)
     scheduler.handed_over(stalled, MAX_UNFETCHED_BYTES)
     other = scheduler.add(names(10, "T"), weight=1)
-    assert {chunk.job for chunk in take_all(scheduler)} == {other}
+    assert {chunk.job for chunk in take_with_suspect(scheduler)} == {other}
+    assert scheduler.has_suspects
+    assert not scheduler.waits_for_suspects
 
 
 def test_a_job_is_removed_twice_without_harm():
@@ -144,32 +150,88 @@ def test_a_removed_job_leaves_only_what_is_in_flight():
     assert scheduler.take() is None
     for chunk in chunks[:2]:
         scheduler.finished(chunk, 0.1)
-    assert scheduler.lost(chunks[2]) == []
+    assert not scheduler.died(chunks[2], 0)
+    assert not scheduler.has_suspects
     assert scheduler.in_flight == 0
     assert scheduler.take() is None
 
 
-def test_suspects_run_alone_and_before_everything_else():
+def test_suspects_run_one_at_a_time_beside_everything_else():
+    scheduler = Scheduler(workers=2)
+    job = scheduler.add(names(100), weight=1)
+    for chunk in take_all(scheduler):
+        assert not scheduler.died(chunk, 0)
+    others = take_all(scheduler)
+    assert [chunk.symbols for chunk in others] == [("S3",), ("S4",), ("S5",)]
+    for expected in ("S0", "S1", "S2"):
+        suspect = scheduler.take_suspect()
+        assert (suspect.symbols, suspect.is_suspect) == ((expected,), True)
+        assert scheduler.take_suspect() is None
+        finish(scheduler, suspect, 0.001)
+        scheduler.fetched(job, 100)
+    assert not scheduler.has_suspects
+
+
+def test_only_the_symbol_at_which_a_worker_died_is_held_to_account():
+    scheduler = Scheduler(workers=1)
+    job = scheduler.add(names(10), weight=1)
+    finish(scheduler, scheduler.take(), 0.0001)
+    chunk = scheduler.take()
+    assert chunk.symbols == ("S1", "S2", "S3", "S4")
+    scheduler.died(chunk, 2)
+    assert scheduler.take_suspect().symbols == ("S3",)
+    assert list(job.symbols)[:4] == ["S1", "S2", "S4", "S5"]
+    assert job.attempts == {"S3": 1}
+
+
+def test_a_symbol_that_is_there_whenever_a_pool_breaks_for_no_reason_is_looked_at_alone():
+    scheduler = Scheduler(workers=1)
+    job = scheduler.add(["ODD", "S1"], weight=1)
+    for _ in range(MAX_ATTEMPTS):
+        assert not scheduler.has_suspects
+        scheduler.puzzled(scheduler.take())
+    suspect = scheduler.take_suspect()
+    assert suspect.symbols == ("ODD",)
+    assert not job.attempts
+    scheduler.puzzled(suspect)
+    assert scheduler.take_suspect().symbols == ("ODD",)
+    assert list(job.symbols) == ["S1"]
+
+
+def test_all_that_a_job_has_queued_can_be_given_up():
+    scheduler = Scheduler(workers=2)
+    job = scheduler.add(names(6), weight=1)
+    chunks = take_all(scheduler)
+    scheduler.died(chunks[0], 0)
+    scheduler.returned(chunks[1])
+    assert scheduler.give_up(job) == ["S1", "S3", "S4", "S5", "S0"]
+    assert take_with_suspect(scheduler) == []
+    scheduler.finished(chunks[2], 0.1)
+    assert scheduler.give_up(job) == []
+
+
+def test_what_there_is_to_do_is_told():
     scheduler = Scheduler(workers=2)
     job = scheduler.add(names(100), weight=1)
     chunks = take_all(scheduler)
+    assert scheduler.queued_symbols == 97
     for chunk in chunks:
-        assert scheduler.lost(chunk) == []
-    for expected in ("S0", "S1", "S2"):
-        (suspect,) = take_all(scheduler)
-        assert suspect.symbols == (expected,)
-        finish(scheduler, suspect, 0.001)
-        scheduler.fetched(job, 100)
-    assert len(take_all(scheduler)) == 3
+        finish(scheduler, chunk, 0.5, 1_000)
+    assert scheduler.backlog_seconds == pytest.approx(97 * 0.5 / 2)
+    assert scheduler.unfetched_bytes == 3_000
+    scheduler.fetched(job, 1_000)
+    assert scheduler.unfetched_bytes == 2_000
 
 
 def test_the_third_death_of_a_symbol_convicts_it():
     scheduler = Scheduler(workers=1)
     job = scheduler.add(["BAD"], weight=1)
-    for _ in range(MAX_ATTEMPTS - 1):
-        assert scheduler.lost(scheduler.take()) == []
-    assert scheduler.lost(scheduler.take()) == ["BAD"]
-    assert scheduler.take() is None
+    assert not scheduler.died(scheduler.take(), 0)
+    for _ in range(MAX_ATTEMPTS - 2):
+        assert scheduler.take() is None
+        assert not scheduler.died(scheduler.take_suspect(), 0)
+    assert scheduler.died(scheduler.take_suspect(), 0)
+    assert take_with_suspect(scheduler) == []
     assert not job.in_flight
 
 
@@ -195,8 +257,9 @@ def test_whatever_happens_every_symbol_ends_exactly_once(seed):
         jobs[scheduler.add(symbols, weight=dice.choice([0.1, 1, 10]))] = symbols
         expected.update(symbols)
     while True:
-        running += take_all(scheduler)
-        assert len(running) <= workers + 1
+        running += take_with_suspect(scheduler)
+        assert len(running) <= workers + 2
+        assert sum(chunk.is_suspect for chunk in running) <= 1
         if dice.random() < 0.01 and jobs:
             job = dice.choice(list(jobs))
             expected.difference_update(jobs.pop(job))
@@ -204,10 +267,13 @@ def test_whatever_happens_every_symbol_ends_exactly_once(seed):
         elif running and dice.random() < 0.9:
             chunk = running.pop(dice.randrange(len(running)))
             fate = dice.random()
-            if fate < 0.02:
-                ended.update(scheduler.lost(chunk))
+            if fate < 0.02 or (chunk.is_suspect and fate < 0.4):
+                position = dice.randrange(len(chunk.symbols))
+                ended[chunk.symbols[position]] += scheduler.died(chunk, position)
             elif fate < 0.04:
                 scheduler.returned(chunk)
+            elif fate < 0.1:
+                scheduler.puzzled(chunk)
             else:
                 done = dice.randint(1, len(chunk.symbols))
                 ended.update(chunk.symbols[:done])
@@ -256,11 +322,11 @@ def test_the_rows_of_a_large_symbol_are_done_one_range_after_the_other_and_befor
     scheduler.set_range(job, ("S0", 500))
     (ranged,) = take_all(scheduler)
     assert (ranged.symbols, ranged.first_row) == (("S0",), 500)
-    assert scheduler.lost(ranged) == []
-    (again,) = take_all(scheduler)
+    assert not scheduler.died(ranged, 0)
+    (again,) = take_with_suspect(scheduler)
     assert (again.symbols, again.first_row, again.is_suspect) == (("S0",), 500, True)
     scheduler.returned(again)
-    (again,) = take_all(scheduler)
+    (again,) = take_with_suspect(scheduler)
     assert (again.symbols, again.first_row, again.is_suspect) == (("S0",), 500, True)
     scheduler.finished(again, 0.01)
     scheduler.set_range(job, ("S0", 900))
@@ -320,7 +386,7 @@ def test_a_range_that_is_a_suspect_stays_one_when_more_of_its_job_is_lost():
     scheduler.set_range(job, ("S0", 500))
     (ranged,) = take_all(scheduler)
     for chunk in (ranged, other, third):
-        assert scheduler.lost(chunk) == []
+        assert not scheduler.died(chunk, 0)
     assert job.is_range_in_flight
-    (suspect,) = take_all(scheduler)
+    (suspect,) = take_with_suspect(scheduler)
     assert (suspect.symbols, suspect.first_row, suspect.is_suspect) == (("S0",), 500, True)

@@ -66,7 +66,7 @@ class Simulation:
         self.now, self.workers, self.dice, self.partial_rate = 0.0, workers, dice, partial_rate
         self.jobs, self.by_queue = [], {}
         self.events, self.numbers = [], itertools.count()
-        self.waiting, self.running, self.generation = deque(), {}, 0
+        self.waiting, self.running, self.suspect, self.generation = deque(), {}, None, 0
 
     def at(self, time, call, *args):
         heapq.heappush(self.events, (time, next(self.numbers), call, args))
@@ -89,20 +89,41 @@ class Simulation:
             self.pump()
 
     def kill(self):
-        """A worker dies: the pool loses what it has, but what was only just submitted."""
-        lost = [*self.running, *self.waiting]
+        """A worker dies of one of its symbols, or nobody knows why: the pool loses what it has."""
+        lost = [*self.waiting, *self.running]
+        culprit = self.dice.choice([None, *self.running])
         self.generation += 1
         self.running.clear()
         self.waiting.clear()
-        for number, chunk in enumerate(lost):
-            if number > self.workers - 1 and self.dice.random() < 0.5:
+        for chunk in reversed(lost):
+            if chunk is culprit:
+                self.die(chunk)
+            elif culprit is None and self.dice.random() < 0.5:
+                self.scheduler.puzzled(chunk)
+            else:
                 self.scheduler.returned(chunk)
-                continue
-            given_up = self.scheduler.lost(chunk)
-            self.hand_over(chunk, [Done(symbol, 1, [], 0, failure=RuntimeError("died")) for symbol in given_up])
+        self.pump()
+
+    def die(self, chunk):
+        position = self.dice.randrange(len(chunk.symbols))
+        if self.scheduler.died(chunk, position):
+            self.hand_over(chunk, [Done(chunk.symbols[position], 1, [], 0, failure=RuntimeError("died"))])
+
+    def leave_quarantine(self, chunk, seconds, done):
+        """The end of a suspect, which no death in the workers' pool concerns."""
+        self.suspect = None
+        if self.dice.random() < 0.4:
+            self.die(chunk)
+        else:
+            self.hand_in(chunk, seconds, done)
         self.pump()
 
     def pump(self):
+        if (suspect := self.scheduler.take_suspect()) is not None:
+            assert self.suspect is None
+            self.suspect = suspect
+            seconds, done = self.compute(suspect)
+            self.at(self.now + seconds, self.leave_quarantine, suspect, seconds, done)
         while (chunk := self.scheduler.take()) is not None:
             self.waiting.append(chunk)
         while self.waiting and len(self.running) < self.workers:
@@ -110,7 +131,9 @@ class Simulation:
             seconds, done = self.compute(chunk)
             self.running[chunk] = done
             self.at(self.now + seconds, self.finish, chunk, seconds, done, self.generation)
-        assert self.scheduler.in_flight == len(self.running) + len(self.waiting) <= self.workers + 1
+        in_flight = len(self.running) + len(self.waiting)
+        assert in_flight <= self.workers + 1
+        assert self.scheduler.in_flight == in_flight + (self.suspect is not None)
 
     def compute(self, chunk):
         """What a worker would do: as many symbols, or rows of one, as fit; sizes stand in place of the attempts."""
@@ -131,11 +154,14 @@ class Simulation:
         if generation != self.generation:
             return
         del self.running[chunk]
+        self.hand_in(chunk, seconds, done)
+        self.pump()
+
+    def hand_in(self, chunk, seconds, done):
         self.by_queue[chunk.job].worker_seconds += seconds
         result_bytes = sum(item.attempts for item in done)
         self.scheduler.finished(chunk, seconds, done=len(done), result_bytes=result_bytes)
         self.hand_over(chunk, done)
-        self.pump()
 
     def hand_over(self, chunk, done):
         job = self.by_queue[chunk.job]
@@ -160,8 +186,9 @@ class Simulation:
             mine = [done for chunk, done in self.running.items() if chunk.job is job.queue]
             in_flight = sum(item.attempts for done in mine for item in done)
             in_flight += sum(SLOT_BYTES for chunk in self.waiting if chunk.job is job.queue)
+            in_flight += SLOT_BYTES * (self.suspect is not None and self.suspect.job is job.queue)
             held = sum(item.attempts for item in job.order._held)
-            assert held <= SLOT_BYTES * (self.workers + 1)
+            assert held <= SLOT_BYTES * (self.workers + 2)
             job.most_unfetched = unfetched + in_flight + held
         assert unfetched <= job.most_unfetched
 

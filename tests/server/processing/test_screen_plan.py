@@ -6,9 +6,10 @@ import pytest
 
 from candelabra.v1 import ColumnKind, Formula
 from candelabra.worker.v1 import ChunkTask, JobTask
-from candelabra_server.config import JobLimits
+from candelabra_server.config import JobLimits, TimeLimits
 from candelabra_server.errors import InvalidRequestError, Reason
 from candelabra_server.formulas.service import FormulaService
+from candelabra_server.processing.job_plan import JobTiming
 from candelabra_server.processing.screen_plan import OrderKey, plan_screen
 from candelabra_server.processing.worker_configs import WorkerConfigs
 from support.memory_repository import MemoryRepository, MemorySnapshot
@@ -24,6 +25,7 @@ def plan(request):
         candle_repo=MemoryRepository(STORED),
         formula_service=FormulaService(),
         configs=WorkerConfigs(candle_repo=json.dumps({"type": "x"}), formula_service="{}"),
+        timing=JobTiming.of(TimeLimits(), None),
         limits=JobLimits(),
     )
     made.close()

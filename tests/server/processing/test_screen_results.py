@@ -22,7 +22,16 @@ def plan(symbols, *, columns=("a", "b"), order=(), limit=0):
     snapshot = MemorySnapshot(symbols)
     snapshot.close()
     return ScreenPlan(
-        job=JobPlan(job_id="mine", symbols=tuple(symbols), weight=1, snapshot=snapshot, shared_bytes=b""),
+        job=JobPlan(
+            job_id="mine",
+            symbols=tuple(symbols),
+            weight=1,
+            symbol_seconds=60.0,
+            seconds=60.0,
+            until_micros=0,
+            snapshot=snapshot,
+            shared_bytes=b"",
+        ),
         columns=tuple(ScreenColumn(name, ColumnKind.COLUMN_KIND_NUMBER) for name in columns),
         filter_column=None,
         order=tuple(OrderKey(*key) for key in order),

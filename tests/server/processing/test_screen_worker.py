@@ -1,7 +1,6 @@
 """What a worker does for a screen's chunk, over a real store and with real formulas."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.screen_worker import fail_symbols, last_candles, screen_symbols
+from candelabra_server.processing.symbol_watch import SymbolWatch
 from support.memory_repository import MemoryRepository
 from support.screens import DAY, FIRST, store_of
 
@@ -47,7 +47,12 @@ def screened(repository, text, symbols=SYMBOLS, *, end=MAX_MICROS, filter_column
     formula = SERVICE.compile(text, parameters={}, options=options or CompileOptions())
     load = last_candles(repository, timeframe="1d", end_micros=end, formula=formula, snapshot_id="")
     chunk = screen_symbols(
-        symbols, load=load, formula=formula, filter_column=filter_column, buffers=Buffers(), **further
+        symbols,
+        load=load,
+        formula=formula,
+        filter_column=filter_column,
+        buffers=Buffers(),
+        **{"watch": SymbolWatch()} | further,
     )
     times = np.frombuffer(chunk.as_of_micros, "<i8").tolist()
     values = np.frombuffer(chunk.values, "<f8").reshape(len(formula.columns), len(times))
@@ -128,7 +133,9 @@ def test_a_repository_that_gives_no_rows_is_a_failure():
         return Candles(symbol, np.empty(0, np.int64), {"close": np.empty(0)})
 
     formula = SERVICE.compile("close", parameters={})
-    chunk = screen_symbols(["A"], load=load, formula=formula, filter_column=None, buffers=Buffers())
+    chunk = screen_symbols(
+        ["A"], load=load, formula=formula, filter_column=None, buffers=Buffers(), watch=SymbolWatch()
+    )
     assert reasons(chunk) == {"A": "NO_CANDLES"}
 
 
@@ -147,24 +154,28 @@ def test_the_other_symbols_that_a_formula_reads_come_from_their_own_callable(rep
 
     load = last_candles(repository, timeframe="1d", end_micros=MAX_MICROS, formula=formula, snapshot_id="")
     chunk = screen_symbols(
-        ["S10", "S11"], load=load, formula=formula, filter_column=None, buffers=Buffers(), load_others=load_others
+        ["S10", "S11"],
+        load=load,
+        formula=formula,
+        filter_column=None,
+        buffers=Buffers(),
+        watch=SymbolWatch(),
+        load_others=load_others,
     )
     assert asked == ["S10", "S11"]
     assert np.frombuffer(chunk.values, "<f8")[1] == 1.0
 
 
 def test_each_symbol_has_a_time_limit_of_its_own(repository):
-    made = []
+    class Watch(SymbolWatch):
+        def begin(self, position):
+            self.position = position
 
-    def new_checkpoint():
-        made.append(None)
-        return partial(check, len(made))
+        def check(self):
+            if self.position == 1:
+                raise SymbolFailure("too long", reason=Reason.SYMBOL_TIME_LIMIT)
 
-    def check(number):
-        if number == 2:
-            raise SymbolFailure("too long", reason=Reason.SYMBOL_TIME_LIMIT)
-
-    chunk, found = screened(repository, "close", ["S03", "S04", "S05"], new_checkpoint=new_checkpoint)
+    chunk, found = screened(repository, "close", ["S03", "S04", "S05"], watch=Watch())
     assert list(found) == ["S03", "S05"]
     assert reasons(chunk) == {"S04": "SYMBOL_TIME_LIMIT"}
 

@@ -35,7 +35,7 @@ def run(body):
 
 
 def free_slots(engine):
-    return len(engine._slots[1]._free)
+    return len(engine._pool._slots[1]._free)
 
 
 def active_jobs(engine):
@@ -134,8 +134,7 @@ def test_closing_a_stream_stops_running_chunks_between_symbols_and_their_slots_c
         ) as engine:
             client = asyncio.ensure_future(read(engine.stream(job(names))))
             await until(lambda: loads.exists() and loads.stat().st_size == 500 + WORKERS - 1)  # every worker is held
-            (active,) = active_jobs(engine).values()
-            held = max(len(chunk.symbols) for chunk in active.submitted)
+            held = max(len(chunk.symbols) for chunk in engine._current_dispatcher._workers.in_flight)
             client.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await client

@@ -151,8 +151,8 @@ def test_float32_is_sent_when_asked_for_and_computed_in_64_bits():
 
 
 def test_a_time_limit_that_has_passed_gives_an_error(monkeypatch):
-    clock = iter([0.0] + [10.0] * 50)
-    monkeypatch.setattr("candelabra_server.processing.worker_functions.time.monotonic", lambda: next(clock))
+    clock = iter([0] + [10_000_000] * 50)
+    monkeypatch.setattr("candelabra_server.processing.symbol_watch.monotonic_micros", lambda: next(clock))
     result = process(prepare_symbol_args("A", job("A", "close")) | {"symbol_time_limit_millis": 5})
     assert result.error.reason == "SYMBOL_TIME_LIMIT"
     assert dict(result.error.metadata) == {"limit_millis": "5"}

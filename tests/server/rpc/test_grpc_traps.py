@@ -6,7 +6,6 @@ tests/server/processing/executors/test_start_method.py.
 
 import asyncio
 import inspect
-import os
 import re
 import socket
 import struct
@@ -64,7 +63,7 @@ class Watched:
     """A stream's handler that tells how each call left it, and how many writes were outstanding at most."""
 
     def __init__(self, call):
-        self._handle = stream_bytes(ProcessingJob, call).unary_stream
+        self._handle = stream_bytes(ProcessingJob, call, limit_seconds=60).unary_stream
         self.left = asyncio.Queue()
         self.most_outstanding = 0
 
@@ -100,7 +99,7 @@ async def cancelled(call):
     """What became of handlers, and how often their work was cleaned up, when the clients of some calls cancel."""
     begun, cleaned_up = asyncio.Semaphore(0), []
 
-    async def work(_request):
+    async def work(_request, _seconds):
         try:
             async for message in call(begun):
                 yield message
@@ -156,6 +155,9 @@ class FailingContext:
     def done(self):
         return False
 
+    def time_remaining(self):
+        return None
+
 
 class WriteError(grpc.aio.InternalError):
     pass
@@ -169,13 +171,14 @@ def test_a_write_that_fails_waits_for_the_cancellation_and_is_no_failure_of_the_
     async def body():
         cleaned_up = asyncio.Event()
 
-        async def writes(_request):
+        async def writes(_request, _seconds):
             try:
                 yield b""
             finally:
                 cleaned_up.set()
 
-        call = asyncio.create_task(stream_bytes(ProcessingJob, writes).unary_stream(b"", FailingContext()))
+        handler = stream_bytes(ProcessingJob, writes, limit_seconds=60)
+        call = asyncio.create_task(handler.unary_stream(b"", FailingContext()))
         await cleaned_up.wait()
         if is_cancelled:
             call.cancel()
@@ -191,7 +194,7 @@ def test_one_write_of_a_call_is_outstanding_at_a_time():
     """grpc trap 4: one outstanding write per RPC; a second one fails."""
     messages = [bytes([number]) * MEBIBYTE for number in range(12)]
 
-    async def has_all_at_once(_request):
+    async def has_all_at_once(_request, _seconds):
         for message in messages:
             yield message
 
@@ -358,7 +361,8 @@ def test_no_second_event_loop_is_made_in_the_servers_process(monkeypatch):
     new_event_loop = asyncio.new_event_loop
 
     async def body():
-        monkeypatch.setattr(asyncio, "new_event_loop", lambda: made.append(os.getpid()) or new_event_loop())
+        for module in (asyncio, asyncio.events):  # asyncio.run has it from the second
+            monkeypatch.setattr(module, "new_event_loop", lambda: made.append(True) or new_event_loop())
         async with serving("A") as (_, channel, _engine):
             await read(ProcessingServiceStub(channel).Process(job("A", "close")))
             await ProcessingServiceStub(channel).ExplainJob(ExplainJobRequest(job=job("A", "close")))

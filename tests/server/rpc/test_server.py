@@ -176,12 +176,12 @@ def test_a_deadline_ends_the_job(tmp_path):
 def test_no_exception_leaves_a_client_without_a_status_or_with_its_text(raised, code):
     """grpc traps 1 and 9: a stray CancelledError sends no status at all, any other exception its class and text."""
 
-    async def fails(_request):
+    async def fails(_request, _seconds):
         raise raised
         yield b""
 
     async def body():
-        async with served({"Fail": stream_bytes(ProcessingJob, fails)}) as channel:
+        async with served({"Fail": stream_bytes(ProcessingJob, fails, limit_seconds=60)}) as channel:
             call = channel.unary_stream("/test.Service/Fail", request_serializer=ProcessingJob.SerializeToString)
             return await failure_of(call(ProcessingJob(), timeout=30))
 

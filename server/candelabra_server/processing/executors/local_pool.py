@@ -56,8 +56,8 @@ def has_silently_died(pool: ProcessPoolExecutor) -> bool:
     return bool(connection.wait(sentinels, timeout=0)) and not is_broken(pool)
 
 
-def hard_stop(pool: ProcessPoolExecutor, *, grace_seconds: float) -> None:
-    """Ends the pool within about `grace_seconds` + 3 s whatever its workers do.
+def hard_stop(pool: ProcessPoolExecutor, *, grace_seconds: float) -> frozenset[int]:
+    """Ends the pool within about `grace_seconds` + 3 s whatever its workers do; gives the ids of those it had to kill.
 
     Futures that have not finished fail with BrokenProcessPool or are cancelled. Blocks: call it from a
     thread, not from an event loop.
@@ -67,11 +67,13 @@ def hard_stop(pool: ProcessPoolExecutor, *, grace_seconds: float) -> None:
     results = getattr(pool, "_result_queue", None)
     pool.shutdown(wait=False, cancel_futures=True)
     if manager is None:
-        return
+        return frozenset()
     manager.join(grace_seconds)
-    if manager.is_alive():
-        _kill(processes)
-        _free_manager(manager, results)
+    if not manager.is_alive():
+        return frozenset()
+    killed = _kill(processes)
+    _free_manager(manager, results)
+    return killed
 
 
 @contextmanager
@@ -119,13 +121,14 @@ def _alive(processes: Iterable[BaseProcess]) -> list[int | None]:
     return [process.pid for process in processes if not connection.wait([process.sentinel], timeout=0)]
 
 
-def _kill(processes: Iterable[BaseProcess]) -> None:
+def _kill(processes: Iterable[BaseProcess]) -> frozenset[int]:
     # The id of a process that has ended may belong to another one by now.
     living = [process for process in processes if not connection.wait([process.sentinel], timeout=0)]
     for process in living:
         process.kill()
     for process in living:
         connection.wait([process.sentinel], timeout=_JOIN_SECONDS)
+    return frozenset(process.pid for process in living if process.pid is not None)
 
 
 def _free_manager(manager: threading.Thread | None, results: object) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 
-__all__ = ["PRELOADED_MODULE", "worker_context"]
+__all__ = ["PRELOADED_MODULE", "helper_process", "worker_context"]
 
 PRELOADED_MODULE = "candelabra_server.processing.worker_preload"
 
@@ -41,6 +41,18 @@ def worker_context() -> BaseContext:
         context.set_forkserver_preload([PRELOADED_MODULE])
         forkserver.ensure_running()
     return context
+
+
+def helper_process() -> int | None:
+    """The id of the process that starts workers; None where there is none.
+
+    When it dies, nobody can tell how its workers died: one that has another id knows nothing of them.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return None
+    from multiprocessing import forkserver  # noqa: PLC0415 - not there where there is no forkserver
+
+    return getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - there is no other way to know it
 
 
 @contextmanager

@@ -64,28 +64,30 @@ class JobTask(_message.Message):
     def __init__(self, task: _Optional[_Union[SymbolTask, _Mapping]] = ..., candle_repo_config: _Optional[str] = ..., formula_service_config: _Optional[str] = ..., snapshot_id: _Optional[str] = ..., screen: _Optional[_Union[ScreenTask, _Mapping]] = ...) -> None: ...
 
 class ChunkTask(_message.Message):
-    __slots__ = ("job", "symbols", "slot", "first_row")
+    __slots__ = ("job", "symbols", "slot", "first_row", "deadline_micros")
     JOB_FIELD_NUMBER: _ClassVar[int]
     SYMBOLS_FIELD_NUMBER: _ClassVar[int]
     SLOT_FIELD_NUMBER: _ClassVar[int]
     FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MICROS_FIELD_NUMBER: _ClassVar[int]
     job: bytes
     symbols: _containers.RepeatedScalarFieldContainer[str]
     slot: ResultSlot
     first_row: int
-    def __init__(self, job: _Optional[bytes] = ..., symbols: _Optional[_Iterable[str]] = ..., slot: _Optional[_Union[ResultSlot, _Mapping]] = ..., first_row: _Optional[int] = ...) -> None: ...
+    deadline_micros: int
+    def __init__(self, job: _Optional[bytes] = ..., symbols: _Optional[_Iterable[str]] = ..., slot: _Optional[_Union[ResultSlot, _Mapping]] = ..., first_row: _Optional[int] = ..., deadline_micros: _Optional[int] = ...) -> None: ...
 
 class ResultSlot(_message.Message):
-    __slots__ = ("path", "flag", "start", "size")
+    __slots__ = ("path", "mark", "start", "size")
     PATH_FIELD_NUMBER: _ClassVar[int]
-    FLAG_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     path: str
-    flag: int
+    mark: int
     start: int
     size: int
-    def __init__(self, path: _Optional[str] = ..., flag: _Optional[int] = ..., start: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., mark: _Optional[int] = ..., start: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class ScreenTask(_message.Message):
     __slots__ = ("filter_column",)

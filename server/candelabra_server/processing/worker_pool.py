@@ -1,0 +1,327 @@
+"""Worker processes and the place for their results: one generation of both at a time, replaced when it breaks.
+
+The engine has two: the workers themselves, and a single one in quarantine for symbols whose worker has died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from candelabra.worker.v1 import ChunkTask
+from candelabra_server.errors import UnavailableError
+from candelabra_server.processing.executors.local_pool import (
+    bounded_shutdown,
+    create_pool,
+    hard_stop,
+    has_silently_died,
+    is_broken,
+    worker_processes,
+)
+from candelabra_server.processing.executors.start_method import helper_process, worker_context
+from candelabra_server.processing.executors.worker_deaths import ENDED_WITH_POOL, WorkerDeath, memory_kills
+from candelabra_server.processing.pool_lane import Submitted
+from candelabra_server.processing.result_transport import ResultSlots, TransportSettings
+from candelabra_server.processing.worker_configs import WorkerConfigs
+from candelabra_server.processing.worker_functions import WorkerReport, _worker_ping, _worker_process_chunk
+from candelabra_server.processing.worker_logging import replay
+
+__all__ = ["WorkerPool"]
+
+logger = logging.getLogger("candelabra_server.processing.processing_engine")
+"""The engine's: it is its life that is told of."""
+
+_SHUTDOWN_WARN_SECONDS = 5.0
+_BREAK_UP_GRACE_SECONDS = 0.5
+_PING_SECONDS = 60.0
+_FIRST_WORKER_SECONDS = 5.0
+_RECOVERY_ATTEMPTS = 3
+
+
+class _Generation(NamedTuple):
+    """What is known of a pool from its start on."""
+
+    executor: ProcessPoolExecutor
+    helper_process: int | None
+    memory_kills: int
+    overtime: set[int]
+    """Workers that the server ended since a symbol had all its time."""
+
+
+class WorkerPool:
+    """A ProcessPoolExecutor that is made when it is needed and made anew when it is broken.
+
+    `shutdown` and `ensure` may be called from any thread; what the dispatcher calls, from its event loop.
+
+    Args:
+        max_workers: worker processes.
+        configs: gives what workers build their repository and formula service from.
+        transport: where workers put results.
+        shutdown_limit_seconds: how long a shutdown waits for pending tasks before it kills the workers.
+
+    Attributes:
+        executor: the present one; None before the first and after a shutdown.
+        generation: how many there were, the present one included.
+        shutdowns: how often it was shut down: work that was planned before belongs to nobody.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_workers: int,
+        configs: Callable[[], WorkerConfigs],
+        transport: TransportSettings,
+        shutdown_limit_seconds: float,
+    ) -> None:
+        self.executor: ProcessPoolExecutor | None = None
+        self.generation = 0
+        self.shutdowns = 0
+        self.lock = threading.RLock()
+        self._max_workers = max_workers
+        self._configs = configs
+        self._transport = transport
+        self._shutdown_limit_seconds = shutdown_limit_seconds
+        self._slots: tuple[ProcessPoolExecutor, ResultSlots] | None = None
+        self._slots_lock = threading.Lock()
+        self._made: _Generation | None = None
+        self._deaths: tuple[ProcessPoolExecutor, Mapping[int, WorkerDeath]] | None = None
+        self._end_lock = threading.Lock()
+        self._finalizer: weakref.finalize[..., Any] | None = None
+
+    def ensure(self) -> ProcessPoolExecutor:
+        """The pool, made if there is none, replaced if it is broken. May block for some seconds then."""
+        with self.lock:
+            executor = self.executor
+            if executor is None:
+                return self._create()
+            if is_broken(executor):
+                logger.warning(
+                    "ProcessPoolExecutor generation %d is broken, starting generation %d",
+                    self.generation,
+                    self.generation + 1,
+                )
+                self.end_broken()
+                return self._create()
+            return executor
+
+    def shutdown(self, wait: bool = True, *, within_seconds: float | None = None) -> None:  # noqa: FBT001, FBT002 - Executor.shutdown's
+        """Ends the pool; does nothing when there is none.
+
+        Args:
+            wait: return only when pending tasks are finished and the workers have ended. Past 5 seconds
+                a warning names the busy workers; past the limit they are killed.
+            within_seconds: the limit; None for the one that the pool was made with.
+        """
+        with self.lock:
+            self.shutdowns += 1
+            executor, self.executor = self.executor, None
+            if executor is None:
+                return
+            if self._finalizer is not None:
+                self._finalizer.detach()
+                self._finalizer = None
+        if wait:
+            limit_seconds = self._shutdown_limit_seconds if within_seconds is None else within_seconds
+            with bounded_shutdown(executor, warn_seconds=_SHUTDOWN_WARN_SECONDS, limit_seconds=limit_seconds):
+                executor.shutdown(wait=True)
+            self._close_slots()
+            logger.debug("ProcessPoolExecutor shutdown complete")
+        else:
+            executor.shutdown(wait=False)
+            self._close_slots()  # workers that have not mapped them yet do without
+            logger.debug("ProcessPoolExecutor shutdown begun, not waiting for pending tasks")
+
+    async def warm_up(self) -> list[WorkerReport]:
+        """Starts all workers and lets them build what they need; one report each.
+
+        Raises:
+            UnavailableError: worker processes die at their start, or do not start in time.
+        """
+        configs, shutdowns = self._configs(), self.shutdowns
+        reports: dict[int, WorkerReport] = {}
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                while len(reports) < self._max_workers:
+                    # A quick worker may answer for one that still starts: ask until each has answered.
+                    pings = await asyncio.to_thread(self._submit_pings, configs, self._max_workers, shutdowns)
+                    for report in await asyncio.gather(*map(asyncio.wrap_future, pings)):
+                        replay(report.logs)
+                        reports[report.process] = report
+        except (BrokenProcessPool, TimeoutError) as error:
+            raise UnavailableError(
+                "worker processes die at their start or do not answer; the server's log has more"
+            ) from error
+        return list(reports.values())
+
+    def is_running(self, shutdowns: int) -> bool:
+        """Whether there is a pool that takes work, has a worker and a place for results; told without waiting."""
+        executor, slots = self.executor, self._slots
+        return (
+            self.shutdowns == shutdowns
+            and executor is not None
+            and slots is not None
+            and slots[0] is executor
+            and bool(worker_processes(executor))
+            and not is_broken(executor)
+        )
+
+    def start_first_worker(self, shutdowns: int) -> None:
+        """Waits until a pool without workers has one: starting it from the event loop would block that."""
+        executor = self._ensure_since(shutdowns)
+        with suppress(BrokenProcessPool, CancelledError, TimeoutError, OSError):  # which the job will meet itself
+            self.slots_of(executor)
+            if not worker_processes(executor):
+                executor.submit(os.getpid).result(_FIRST_WORKER_SECONDS)
+
+    # What the dispatcher needs (processing.pool_lane.WorkerPool).
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was started and not shut down since."""
+        return self.executor is not None
+
+    def submit(self, task: bytes) -> Submitted | None:
+        """Gives one encoded ChunkTask to the pool; None while there is no slot for its results."""
+        executor = self.executor  # read once and without the lock, which a replacement holds for long
+        if executor is None:
+            raise UnavailableError("the engine was shut down")
+        slot = self.slots_of(executor).take()
+        if slot is None:
+            return None
+        try:
+            placed = task + ChunkTask(slot=slot.to_message()).SerializeToString()
+            return Submitted(executor.submit(_worker_process_chunk, placed), slot)
+        except BaseException as error:
+            slot.release()
+            if isinstance(error, BrokenProcessPool) or not isinstance(error, RuntimeError):
+                raise
+            if self.executor is executor:
+                raise BrokenProcessPool("this generation of the pool is being ended") from error
+            raise UnavailableError("the engine was shut down") from error
+
+    def has_silently_died(self) -> bool:
+        """Whether a worker is dead and the pool does not say so (yet)."""
+        executor = self.executor
+        return executor is not None and has_silently_died(executor)
+
+    def end_worker(self, process_id: int) -> None:
+        """Ends a worker that has had all its time; the pool breaks."""
+        made = self._made
+        if made is None or made.executor is not self.executor:
+            return
+        for process in worker_processes(made.executor):
+            if process.pid == process_id and process.is_alive():
+                made.overtime.add(process_id)
+                process.kill()
+
+    def end_broken(self) -> Mapping[int, WorkerDeath]:
+        """Ends every process of the pool; tells, by process id, how those died that were not ended with it. Blocks.
+
+        Nothing is told where it cannot be known: of an engine that was shut down, or when the process that starts
+        workers has died, which takes their exit codes with it.
+        """
+        executor, made = self.executor, self._made
+        if executor is None or made is None or made.executor is not executor:
+            return {}
+        with self._end_lock:
+            if self._deaths is not None and self._deaths[0] is executor:
+                return self._deaths[1]
+            processes = worker_processes(executor)
+            killed = hard_stop(executor, grace_seconds=_BREAK_UP_GRACE_SECONDS if is_broken(executor) else 0.0)
+            worker_context()  # sees to it that the process that starts workers lives
+            deaths: dict[int, WorkerDeath] = {}
+            if helper_process() == made.helper_process:
+                for process in processes:
+                    process_id, exit_code = process.pid, process.exitcode
+                    overtime = process_id in made.overtime
+                    if process_id is None or exit_code is None:
+                        continue
+                    if not overtime and (process_id in killed or exit_code == ENDED_WITH_POOL):
+                        continue
+                    deaths[process_id] = WorkerDeath.of(
+                        process_id, exit_code, overtime=overtime, memory_kills_before=made.memory_kills
+                    )
+            self._deaths = executor, deaths
+            return deaths
+
+    async def recover(self) -> None:
+        """Replaces a broken pool by one whose worker has answered; raises UnavailableError when there is none."""
+        if self.executor is None:
+            raise UnavailableError("the engine was shut down")
+        await self.start()
+
+    async def start(self) -> None:
+        """Returns when a worker has answered; raises UnavailableError when none does."""
+        configs, shutdowns = self._configs(), self.shutdowns
+        for _ in range(_RECOVERY_ATTEMPTS):
+            try:
+                (ping,) = await asyncio.to_thread(self._submit_pings, configs, 1, shutdowns)
+                replay((await asyncio.wait_for(asyncio.wrap_future(ping), _PING_SECONDS)).logs)
+            except (BrokenProcessPool, TimeoutError):
+                logger.warning("a new worker process did not answer", exc_info=True)
+            else:
+                return
+        raise UnavailableError("worker processes cannot be started; the server's log has the cause")
+
+    def slots_of(self, executor: ProcessPoolExecutor) -> ResultSlots:
+        """Where this generation of the pool puts results; made with the first work, which may take a moment.
+
+        Raises:
+            ConfigurationError: there is no room for them.
+            BrokenProcessPool, UnavailableError: the pool is not the present one any more.
+        """
+        with self._slots_lock:
+            current = self._slots
+            if current is None or current[0] is not executor:
+                if self.executor is None:
+                    raise UnavailableError("the engine was shut down")
+                if self.executor is not executor:
+                    raise BrokenProcessPool("this generation of the pool was replaced")
+                if current is not None:
+                    current[1].close()
+                # One for each chunk in flight (see scheduling.py), and as many for what is on its way to clients.
+                current = self._slots = executor, ResultSlots(2 * (self._max_workers + 1), self._transport)
+            return current[1]
+
+    def _close_slots(self) -> None:
+        with self._slots_lock:
+            current, self._slots = self._slots, None
+            if current is not None:
+                current[1].close()
+
+    def _ensure_since(self, shutdowns: int) -> ProcessPoolExecutor:
+        """The pool, unless it was shut down since `shutdowns` had this value."""
+        with self.lock:
+            if self.shutdowns != shutdowns:
+                raise UnavailableError("the engine was shut down")
+            return self.ensure()
+
+    def _submit_pings(self, configs: WorkerConfigs, count: int, shutdowns: int) -> list[Future[WorkerReport]]:
+        # The pool starts a worker for each task that finds none idle.
+        executor = self._ensure_since(shutdowns)
+        self.slots_of(executor)
+        return [executor.submit(_worker_ping, configs.candle_repo, configs.formula_service) for _ in range(count)]
+
+    def _create(self) -> ProcessPoolExecutor:
+        executor = create_pool(self._max_workers)
+        self.executor = executor
+        self._made = _Generation(executor, helper_process(), memory_kills(), set())
+        self.generation += 1
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, _end_forgotten, executor)
+        logger.debug("ProcessPoolExecutor started with %d workers", self._max_workers)
+        return executor
+
+
+def _end_forgotten(executor: ProcessPoolExecutor) -> None:
+    logger.warning("a ProcessingEngine was forgotten without a shutdown; ending its workers")
+    executor.shutdown(wait=False)
