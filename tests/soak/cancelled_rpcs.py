@@ -53,8 +53,12 @@ class Finding:
 
     @property
     def bytes_per_call(self) -> float:
-        """By how much the server's memory grew for each cancelled call."""
-        (first_calls, first), *_, (last_calls, last) = self.resident
+        """By how much the server's memory grew for each cancelled call, in the second half of them.
+
+        In the first, buffers grow to what the largest round needs, and stay: tens of MiB.
+        """
+        (last_calls, last) = self.resident[-1]
+        first_calls, first = max(measured for measured in self.resident if measured[0] <= last_calls / 2)
         return (last - first) / (last_calls - first_calls)
 
 
@@ -154,7 +158,7 @@ def main() -> int:
         _say(f"{make.__name__}: {finding.cancelled:,} cancelled calls")
         for calls, size in finding.resident:
             _say(f"  after {calls:6,}: {size / 2**20:7.1f} MiB")
-        _say(f"  {finding.bytes_per_call:,.0f} bytes kept for each")
+        _say(f"  {finding.bytes_per_call:,.0f} bytes kept for each, by the second half")
         _say("  all else as before" if finding.after == finding.before else f"  {finding.before} → {finding.after}")
         if finding.errors:
             _say(f"  it said:\n{finding.errors}")
