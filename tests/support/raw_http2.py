@@ -18,6 +18,8 @@ __all__ = ["ERROR_CODES", "answering", "data", "end_of_connection", "going_away"
 WAIT_SECONDS = 20
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY = 0, 1, 3, 4, 6, 7
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
+_PREFIX_BYTES = 5
+"""Before each message of gRPC: whether it is compressed, and its size."""
 _PREFACE_BYTES = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 ERROR_CODES = {
@@ -33,6 +35,8 @@ ERROR_CODES = {
 
 Frame = Callable[[int], bytes]
 """Makes a frame for the stream of this number; no bytes close the connection."""
+Answer = Sequence[Frame] | Callable[[bytes], Sequence[Frame]]
+"""The frames for a request, or what makes them from the request's message."""
 
 
 def headers(status: int = 200, content_type: str = "application/grpc") -> Frame:
@@ -73,7 +77,7 @@ def end_of_connection(stream: int) -> bytes:
 
 
 @contextmanager
-def answering(answers: Sequence[Sequence[Frame]]) -> Iterator[str]:
+def answering(answers: Sequence[Answer]) -> Iterator[str]:
     """Runs the server; gives its address. Each request takes the next answer, the last one is used from then on."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(WAIT_SECONDS)
@@ -106,7 +110,7 @@ def answering(answers: Sequence[Sequence[Frame]]) -> Iterator[str]:
             thread.join(WAIT_SECONDS)
 
 
-def _serve(connection: socket.socket, answers: list[Sequence[Frame]]) -> None:
+def _serve(connection: socket.socket, answers: list[Answer]) -> None:
     with connection, suppress(OSError), connection.makefile("rb") as incoming:
         incoming.read(_PREFACE_BYTES)
         connection.sendall(_frame(_SETTINGS, 0, 0, b""))
@@ -117,9 +121,13 @@ def _serve(connection: socket.socket, answers: list[Sequence[Frame]]) -> None:
             if kind in {_SETTINGS, _PING} and not flags & _ACK:
                 connection.sendall(_frame(kind, _ACK, 0, payload if kind == _PING else b""))
             if kind == _DATA and flags & _END_STREAM:
-                for make in answers.pop(0) if len(answers) > 1 else answers[0]:
+                answer = answers.pop(0) if len(answers) > 1 else answers[0]
+                for make in answer(payload[_PREFIX_BYTES:]) if callable(answer) else answer:
                     frame = make(stream)
                     if not frame:
+                        connection.shutdown(socket.SHUT_WR)
+                        while incoming.read(1):  # closed with bytes unread, it would be reset
+                            pass
                         return
                     connection.sendall(frame)
 
