@@ -190,7 +190,7 @@ def test_ones_own_candles_are_imported_served_processed_and_drawn_as_shown(tmp_p
 
 def test_the_settings_are_those_of_the_command(folder):
     shown = re.findall(r"^\| `(--[\w-]+)[^|]*\| (?:`(\w+)`)? ?\| `?([^|`]*)", README, re.MULTILINE)
-    assert len(shown) == 8
+    assert len(shown) == 13
     described = run("candelabra-server serve --help", folder, COLUMNS="200")
     for option, variable, default in shown:
         assert option in described

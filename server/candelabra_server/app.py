@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from enum import IntEnum
 
 from candelabra_server.candles.factory import create_candle_repository
 from candelabra_server.candles.repository import ICandleRepository
@@ -20,7 +21,7 @@ from candelabra_server.formulas.store import FormulaStore
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.processing.result_transport import TransportSettings
 
-__all__ = ["serve"]
+__all__ = ["Ending", "serve"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,18 @@ _SHUTDOWN_LIMIT_SECONDS = 5.0
 """Jobs had their time to finish before: what a worker still does then is not wanted any more."""
 
 
-async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleRepository], None]) -> None:
+class Ending(IntEnum):
+    """How a server stopped: the exit status of the command."""
+
+    FINISHED = 0
+    """All jobs had ended."""
+    CUT = 3
+    """Some had not when the time to drain was over, and ended with UNAVAILABLE."""
+    HURRIED = 4
+    """The same at a second signal."""
+
+
+async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleRepository], None]) -> Ending:
     """Serves until SIGTERM or SIGINT, then drains and returns; a second signal does not wait for jobs.
 
     Args:
@@ -85,13 +97,18 @@ async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleReposit
             stop.clear()
             draining, second = asyncio.create_task(server.drain()), asyncio.create_task(stop.wait())
             await asyncio.wait([draining, second], return_when=asyncio.FIRST_COMPLETED)
-            if not (draining.done() and draining.result()):
+            ending = Ending.HURRIED
+            if draining.done():
+                ending = Ending.FINISHED if draining.result() else Ending.CUT
+            if ending is not Ending.FINISHED:
                 logger.warning("jobs were still running; they end with UNAVAILABLE")
-                await asyncio.to_thread(engine.shutdown)
+                seconds = 0.0 if ending is Ending.HURRIED else _SHUTDOWN_LIMIT_SECONDS
+                await asyncio.to_thread(engine.shutdown, within_seconds=seconds)
             for task in (warming, stopping, draining, second):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, UnavailableError):
                     await task
+    return ending
 
 
 def _stop_signals() -> asyncio.Event:

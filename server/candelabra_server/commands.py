@@ -10,8 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,10 +17,11 @@ from rich.console import Console
 
 from candelabra_server import __version__
 from candelabra_server.candles.repository import ICandleRepository
-from candelabra_server.config import DEFAULT_LISTEN, DEFAULT_STORE, ServerConfig, available_cpus
+from candelabra_server.config import ServerConfig
 from candelabra_server.errors import CandelabraError, ConfigurationError, ImportRefusedError
 from candelabra_server.formulas.compiled.loading import cache_folder, is_warm, make_cache_folder, warm_up
-from candelabra_server.store_commands import Store, add_store_commands
+from candelabra_server.serve_settings import SETTINGS, with_settings
+from candelabra_server.store_commands import add_store_commands
 
 __all__ = ["run"]
 
@@ -38,44 +37,6 @@ _app = typer.Typer(
 )
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Listen = Annotated[
-    str, typer.Option(envvar="CANDELABRA_LISTEN", help="HOST:PORT (port 0: the system chooses) or unix:PATH.")
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(envvar="CANDELABRA_WORKERS", min=1, help="Worker processes.", show_default="CPUs it may use"),
-]
-Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Allow an address other than this machine's own without encryption.")
-]
-DrainSeconds = Annotated[float, typer.Option(min=0, help="After SIGTERM: how long running jobs may go on.")]
-ResultsFolder = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="CANDELABRA_RESULTS_FOLDER",
-        help="Folder for results on their way from workers, best one in memory.",
-        show_default="shared memory, or that for temporary files",
-    ),
-]
-ResultSlot = Annotated[
-    int,
-    typer.Option(
-        envvar="CANDELABRA_RESULT_SLOT",
-        metavar="MIB",
-        min=1,
-        help="Most results of one chunk of work; the folder has 2 × (workers + 1) times this.",
-    ),
-]
-JobBuffer = Annotated[
-    int,
-    typer.Option(
-        envvar="CANDELABRA_JOB_BUFFER",
-        metavar="MIB",
-        min=1,
-        help="Results of a job that may wait for its client before no more are computed.",
-    ),
-]
 
 
 def run() -> None:
@@ -112,33 +73,21 @@ def _main(
 
 
 @_app.command()
-def serve(
-    listen: Listen = DEFAULT_LISTEN,
-    store: Store = DEFAULT_STORE,
-    workers: Workers = None,
-    drain_seconds: DrainSeconds = 30.0,
-    *,
-    insecure: Insecure = False,
-    results_folder: ResultsFolder = None,
-    result_slot: ResultSlot = 16,
-    job_buffer: JobBuffer = 8,
-) -> None:
-    """Serve jobs until SIGTERM or Ctrl-C, then finish what runs."""
+@with_settings
+def serve(config: ServerConfig) -> None:
+    """Serve jobs until SIGTERM or Ctrl-C, then finish what runs.
+
+    Exits with 0 when all jobs had ended, 3 when some were cut since --drain-seconds had passed, 4 when a second signal
+    cut them.
+    """
     from candelabra_server.app import serve as serve_until_stopped  # noqa: PLC0415 - only this command needs it
 
-    config = ServerConfig(
-        listen=listen,
-        store=store,
-        workers=workers or available_cpus(),
-        insecure=insecure,
-        drain_seconds=drain_seconds,
-        results_folder=results_folder,
-        result_slot_mebibytes=result_slot,
-        job_buffer_mebibytes=job_buffer,
-    )
     with _filling_kernel_cache() as filling:
-        asyncio.run(serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo, filling)))
+        ending = asyncio.run(
+            serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo, filling))
+        )
     _out.print("stopped")
+    sys.exit(ending)
 
 
 @_app.command("warm-up")
@@ -156,31 +105,11 @@ def warm_up_command() -> None:
 
 
 @_app.command("check-config")
-def check_config(
-    listen: Listen = DEFAULT_LISTEN,
-    store: Store = DEFAULT_STORE,
-    workers: Workers = None,
-    drain_seconds: DrainSeconds = 30.0,
-    *,
-    insecure: Insecure = False,
-    results_folder: ResultsFolder = None,
-    result_slot: ResultSlot = 16,
-    job_buffer: JobBuffer = 8,
-) -> None:
+@with_settings
+def check_config(config: ServerConfig) -> None:
     """Check the settings that `serve` would use and print them."""
-    config = ServerConfig(
-        listen=listen,
-        store=store,
-        workers=workers or available_cpus(),
-        insecure=insecure,
-        drain_seconds=drain_seconds,
-        results_folder=results_folder,
-        result_slot_mebibytes=result_slot,
-        job_buffer_mebibytes=job_buffer,
-    )
-    for setting in fields(config):
-        if setting.name != "limits":
-            _out.print(f"{setting.name} = {getattr(config, setting.name)}", markup=False)
+    for setting in SETTINGS:
+        _out.print(f"{setting.name} = {setting.value_in(config)}", markup=False)
 
 
 add_store_commands(_app)

@@ -20,10 +20,10 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
-def waiting_server(marker):
+def waiting_server(marker, drain_seconds=3_600):
     """A server with a job on it that is done when the marker is there; gives process, channel and call."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "support.waiting_server", str(marker)],
+        [sys.executable, "-m", "support.waiting_server", str(marker), str(drain_seconds)],
         env=os.environ | {"PYTHONPATH": str(TESTS)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
@@ -87,5 +87,17 @@ def test_a_second_signal_ends_the_job_that_runs_and_the_server(tmp_path):
         with pytest.raises(grpc.RpcError) as caught:
             list(call)
         output, _ = process.communicate(timeout=60)
-    assert caught.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-    assert (process.returncode, output) == (0, "stopped\n")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "send it again for the symbols that are missing" in caught.value.details()
+    assert (process.returncode, output) == (4, "stopped\n")
+
+
+def test_a_job_that_takes_longer_than_the_drain_is_cut_with_a_clear_status(tmp_path):
+    with waiting_server(tmp_path / "never", drain_seconds=0.1) as (process, channel, call):
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        output, _ = process.communicate(timeout=60)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "send it again for the symbols that are missing" in caught.value.details()
+    assert (process.returncode, output) == (3, "stopped\n")

@@ -125,6 +125,8 @@ def test_an_empty_store_is_served_with_a_hint(tmp_path):
         (["serve", "--unknown"], 2, "--unknown"),
         (["serve", "--listen", "127.0.0.1:0", "--results-folder", "no-such-folder"], 1, "--results-folder"),
         (["serve", "--result-slot", "0"], 2, "--result-slot"),
+        (["serve", "--symbol-time-limit", "0"], 2, "--symbol-time-limit"),
+        (["serve", "--max-jobs", "0"], 2, "--max-jobs"),
         (["import", "no-such-file.csv", "--timeframe", "1d"], 2, "no-such-file.csv"),
         (["--log-level", "loud", "check-config"], 2, "loud"),
         (["serves"], 2, "serves"),
@@ -164,14 +166,21 @@ def test_settings_come_from_the_environment_and_are_shown(tmp_path):
         CANDELABRA_RESULTS_FOLDER=str(tmp_path / "results"),
         CANDELABRA_RESULT_SLOT="4",
         CANDELABRA_JOB_BUFFER="2",
+        CANDELABRA_SYMBOL_TIME_LIMIT="2.5",
+        CANDELABRA_JOB_TIME_LIMIT="60",
+        CANDELABRA_MAX_JOBS="7",
+        CANDELABRA_MAX_QUEUED_SYMBOLS="500",
+        CANDELABRA_MAX_WAITING="64",
     )
     assert finished.returncode == 0
     assert "listen = 127.0.0.1:7\n" in finished.stdout
     assert "workers = 3\n" in finished.stdout
     assert f"store = {tmp_path}\n" in finished.stdout
     assert f"results_folder = {tmp_path / 'results'}\n" in finished.stdout
-    assert "result_slot_mebibytes = 4\n" in finished.stdout
-    assert "job_buffer_mebibytes = 2\n" in finished.stdout
+    assert "result_slot = 4\n" in finished.stdout
+    assert "job_buffer = 2\n" in finished.stdout
+    assert "symbol_time_limit = 2.5\njob_time_limit = 60.0\n" in finished.stdout
+    assert "max_jobs = 7\nmax_queued_symbols = 500\nmax_waiting = 64\n" in finished.stdout
 
 
 def test_the_version_is_printed():
