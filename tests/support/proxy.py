@@ -56,7 +56,7 @@ class Proxy:
         self.bytes_down = 0
         self._to_refuse = 0
         self._is_cutting = True
-        self._handlers: set[asyncio.Task[None]] = set()
+        self._handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def refuse(self, connections: int) -> None:
         """Resets so many of the following connections at once."""
@@ -71,14 +71,16 @@ class Proxy:
         server = await asyncio.start_server(self._begin, sock=listener)
         async with server:
             await until.wait()
-        for handler in self._handlers:
-            handler.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        # Handlers end with their connections, and close what they opened; one that is cancelled early would not.
+        while self._handlers:
+            for writer in self._handlers.values():
+                writer.transport.abort()
+            await asyncio.gather(*self._handlers)
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handler = asyncio.create_task(self._handle(reader, writer))
-        self._handlers.add(handler)
-        handler.add_done_callback(self._handlers.discard)
+        self._handlers[handler] = writer
+        handler.add_done_callback(self._handlers.pop)
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._to_refuse > 0:
@@ -92,7 +94,7 @@ class Proxy:
             await self._refuse(writer)
             return
         for side in (writer, far_writer):  # asyncio does so only where a socket's protocol was named
-            side.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _set_option(side, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections += 1
         cut = self.next_cut() if self._is_cutting else None
         down_cut, up_cut = (None, cut) if cut is not None and cut.upstream else (cut, None)
@@ -136,12 +138,17 @@ class Proxy:
 async def _close(writer: asyncio.StreamWriter, *, resets: bool) -> None:
     if resets:
         # A socket that does not linger sends a reset when it is closed.
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        _set_option(writer, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.transport.abort()
     else:
         writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
+
+
+def _set_option(writer: asyncio.StreamWriter, level: int, option: int, value: int | bytes) -> None:
+    with suppress(OSError):  # the other side may have closed it meanwhile
+        writer.get_extra_info("socket").setsockopt(level, option, value)
 
 
 @contextmanager
