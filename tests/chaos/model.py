@@ -38,6 +38,9 @@ class Claim:
     symbol: str
     reason: str
     text: str
+    began: int = 0
+    """When the job began, by CLOCK_MONOTONIC in nanoseconds, and when the error came."""
+    nanoseconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Expected:
         self.number = number
         self.kind = kind
         self.moved = time.monotonic()
+        self._began = time.monotonic_ns()
         self._ledger = ledger
 
     def move(self) -> None:
@@ -101,7 +105,7 @@ class Expected:
         self._ledger.arrivals.append(Arrival(time.monotonic_ns(), self.number, symbol))
 
     def _claim(self, symbol: str, reason: str, text: str) -> None:
-        self._ledger.claims.append(Claim(self.number, symbol, reason, text))
+        self._ledger.claims.append(Claim(self.number, symbol, reason, text, self._began, time.monotonic_ns()))
 
 
 class ExpectedJob(Expected):

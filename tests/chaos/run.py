@@ -132,7 +132,7 @@ def _outcome(lab: Lab, cuts: int, before: Resources, after: Resources, *, second
         cancellations=cancellation_seconds(ledger.endings, loads),
         before=before,
         after=after,
-        problems=[*ledger.problems, *judge(ledger.claims, records, loads)],
+        problems=[*ledger.problems, *judge(ledger.claims, records)],
     )
 
 

@@ -9,68 +9,51 @@ from dataclasses import dataclass, field
 
 from candelabra_server.processing.scheduling import MAX_ATTEMPTS
 from chaos.candles import is_poison
-from chaos.harm import DEADLY, ENDLESS, SURVIVED
+from chaos.harm import DEADLY, ENDLESS
 from chaos.loads import Load
 from chaos.model import Arrival, Claim, Ending, Problem
 from chaos.orders import Record
 
 __all__ = ["Recoveries", "cancellation_seconds", "judge", "recoveries"]
 
+_DELAYS = (*ENDLESS, "pause")
 _MOST_LOADS = 3_000
 """Looked at after a death: those of some seconds."""
-_Place = tuple[int, str]
-"""A job's number and a symbol."""
 
 
-class History:
-    """Which worker was at what."""
+def judge(claims: Iterable[Claim], records: Sequence[Record]) -> list[Problem]:
+    """Errors of symbols that no fault explains.
 
-    def __init__(self, loads: Iterable[Load]) -> None:
-        self._times: dict[int, list[int]] = {}
-        self._places: dict[int, list[_Place]] = {}
-        for load in loads:
-            self._times.setdefault(load.process, []).append(load.nanoseconds)
-            self._places.setdefault(load.process, []).append((load.job, load.symbol))
-
-    def at(self, process: int, nanoseconds: int) -> _Place | None:
-        """What a worker was at, or had been at last; None when it had not begun anything."""
-        times = self._times.get(process, [])
-        index = bisect_right(times, nanoseconds)
-        return self._places[process][index - 1] if index else None
-
-    def of_all(self, nanoseconds: int) -> list[_Place]:
-        """The same of every worker there was."""
-        return [place for process in self._times if (place := self.at(process, nanoseconds)) is not None]
-
-
-def judge(claims: Iterable[Claim], records: Sequence[Record], loads: Sequence[Load]) -> list[Problem]:
-    """Errors of symbols that no fault explains."""
-    history = History(loads)
-    deaths: Counter[_Place] = Counter()
-    delays: Counter[_Place] = Counter()
-    failed: set[_Place] = set()
-    for record in records:
-        for place in _places(record, history):
-            if record.kind in SURVIVED:
-                failed.add(place)
-            elif record.kind in DEADLY:
-                deaths[place] += 1
-            else:
-                delays[place] += 1
+    What came from outside of a worker, or when it was being started, may have met it on its way from one symbol to the
+    next: it counts for whatever was asked for at that time.
+    """
     problems = []
+    placed: dict[tuple[int, str], Counter[str]] = {}
+    for record in records:
+        placed.setdefault((record.job, record.symbol), Counter())[record.kind] += 1
+    unplaced = [record for record in records if not record.symbol]
     for claim in claims:
-        place = claim.job, claim.symbol
-        is_deserved = {
-            "INTERNAL": place in failed,
-            "WORKER_DIED": is_poison(claim.symbol) or deaths[place] + delays[place] >= MAX_ATTEMPTS,
-            "SYMBOL_TIME_LIMIT": delays[place] > 0,
-        }.get(claim.reason, False)
-        if not is_deserved:
-            text = (
-                f"{claim.symbol} has {claim.reason} after {deaths[place]} deaths, {delays[place]} delays: {claim.text}"
-            )
+        met = placed.get((claim.job, claim.symbol), Counter())
+        around = Counter(record.kind for record in unplaced if claim.began < record.nanoseconds < claim.nanoseconds)
+        if not _is_deserved(claim, met, around):
+            text = f"{claim.symbol} has {claim.reason} after {_told(met)} at it, {_told(around)} near it: {claim.text}"
             problems.append(Problem("wrong", claim.job, text))
     return problems
+
+
+def _is_deserved(claim: Claim, met: Counter[str], around: Counter[str]) -> bool:
+    delays = sum((met + around)[kind] for kind in _DELAYS)
+    deaths = sum((met + around)[kind] for kind in DEADLY)
+    return {
+        "INTERNAL": met["system exit"] + met["memory"] > 0,  # screens do not tell them apart
+        "OUT_OF_MEMORY": met["memory"] > 0,
+        "WORKER_DIED": is_poison(claim.symbol) or deaths + delays >= MAX_ATTEMPTS,
+        "SYMBOL_TIME_LIMIT": delays > 0,
+    }.get(claim.reason, False)
+
+
+def _told(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
 
 
 @dataclass(frozen=True)
@@ -122,13 +105,3 @@ def cancellation_seconds(endings: Iterable[Ending], loads: Iterable[Load]) -> di
         seconds = max(0, last.get(ending.job, 0) - ending.nanoseconds) / 1e9
         found.setdefault(ending.how, []).append(seconds)
     return found
-
-
-def _places(record: Record, history: History) -> list[_Place]:
-    """What a fault may have hit."""
-    if record.symbol:
-        return [(record.job, record.symbol)]
-    if record.stage == "forkserver":
-        return history.of_all(record.nanoseconds)
-    place = history.at(record.process, record.nanoseconds)
-    return [] if place is None or record.kind not in {*DEADLY, *ENDLESS, "pause"} else [place]
