@@ -11,7 +11,9 @@ import asyncio
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import grpc
@@ -53,13 +55,14 @@ class Finding:
 
     @property
     def bytes_per_call(self) -> float:
-        """By how much the server's memory grew for each cancelled call, in the second half of them.
+        """By how much the server's memory grew for each cancelled call, as a rule: the median over all measurements.
 
-        In the first, buffers grow to what the largest round needs, and stay: tens of MiB.
+        Buffers that grow to what the largest round needs make steps of tens of MiB, and no rule.
         """
-        (last_calls, last) = self.resident[-1]
-        first_calls, first = max(measured for measured in self.resident if measured[0] <= last_calls / 2)
-        return (last - first) / (last_calls - first_calls)
+        return median(
+            (size - size_before) / (calls - calls_before)
+            for (calls_before, size_before), (calls, size) in pairwise(self.resident)
+        )
 
 
 def soak(subject: Subject, count: int) -> Finding:
@@ -158,7 +161,7 @@ def main() -> int:
         _say(f"{make.__name__}: {finding.cancelled:,} cancelled calls")
         for calls, size in finding.resident:
             _say(f"  after {calls:6,}: {size / 2**20:7.1f} MiB")
-        _say(f"  {finding.bytes_per_call:,.0f} bytes kept for each, by the second half")
+        _say(f"  {finding.bytes_per_call:,.0f} bytes kept for each (the median of the steps)")
         _say("  all else as before" if finding.after == finding.before else f"  {finding.before} → {finding.after}")
         if finding.errors:
             _say(f"  it said:\n{finding.errors}")
