@@ -24,7 +24,7 @@ def waiting_server(marker, drain_seconds=3_600):
     """A server with a job on it that is done when the marker is there; gives process, channel and call."""
     process = subprocess.Popen(
         [sys.executable, "-m", "support.waiting_server", str(marker), str(drain_seconds)],
-        env=os.environ | {"PYTHONPATH": str(TESTS)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         with grpc.insecure_channel(process.stdout.readline().strip()) as channel:
