@@ -24,7 +24,7 @@ def waiting_server(marker, drain_seconds=3_600):
     """A server with a job on it that is done when the marker is there; gives process, channel and call."""
     process = subprocess.Popen(
         [sys.executable, "-m", "support.waiting_server", str(marker), str(drain_seconds)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(TESTS)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         with grpc.insecure_channel(process.stdout.readline().strip()) as channel:
@@ -93,7 +93,7 @@ def test_a_second_signal_ends_the_job_that_runs_and_the_server(tmp_path):
 
 
 def test_a_job_that_takes_longer_than_the_drain_is_cut_with_a_clear_status(tmp_path):
-    with waiting_server(tmp_path / "never", drain_seconds=0.1) as (process, channel, call):
+    with waiting_server(tmp_path / "never", drain_seconds=0.1) as (process, _channel, call):
         process.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.RpcError) as caught:
             list(call)
