@@ -18,6 +18,7 @@ exception never does.
     ├── JobTimeLimitError         a job was not finished in the time that it had
     ├── OverloadedError           too much is asked of the server at once; says when to come again
     └── UnavailableError          not now: shutting down, no worker can be started, or saved formulas are locked
+        └── EngineShutDownError   the server was shut down before a job was finished
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from types import MappingProxyType
 __all__ = [
     "CandelabraError",
     "ConfigurationError",
+    "EngineShutDownError",
     "FormulaChangedError",
     "FormulaError",
     "FormulaExistsError",
@@ -278,6 +280,15 @@ class JobTimeLimitError(CandelabraError):
             f"the job was not finished within {seconds:,.3g} s, the time that it had; "
             "send it again for the symbols that are missing, in smaller parts",
             metadata={"seconds": f"{seconds:.3f}"},
+        )
+
+
+class EngineShutDownError(UnavailableError):
+    """The engine was shut down before a job was finished; what was not delivered has no result."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the server was shut down before the job was finished; send it again for the symbols that are missing"
         )
 
 

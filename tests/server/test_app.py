@@ -93,7 +93,7 @@ def test_a_second_signal_ends_the_job_that_runs_and_the_server(tmp_path):
 
 
 def test_a_job_that_takes_longer_than_the_drain_is_cut_with_a_clear_status(tmp_path):
-    with waiting_server(tmp_path / "never", drain_seconds=0.1) as (process, channel, call):
+    with waiting_server(tmp_path / "never", drain_seconds=0.1) as (process, _channel, call):
         process.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.RpcError) as caught:
             list(call)

@@ -31,7 +31,14 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from candelabra_server.config import TimeLimits
-from candelabra_server.errors import CandelabraError, JobTimeLimitError, Reason, SymbolFailure, UnavailableError
+from candelabra_server.errors import (
+    CandelabraError,
+    EngineShutDownError,
+    JobTimeLimitError,
+    Reason,
+    SymbolFailure,
+    UnavailableError,
+)
 from candelabra_server.processing.admission import Backlog
 from candelabra_server.processing.executors.worker_deaths import OVERTIME, WorkerDeath
 from candelabra_server.processing.job_plan import JobPlan
@@ -322,7 +329,7 @@ class Dispatcher:
         if not self._quarantine.is_ready:
             await asyncio.to_thread(pool.shutdown)
             if self._scheduler.waits_for_suspects and not self._workers.pool.is_open:
-                raise UnavailableError("the engine was shut down")
+                raise EngineShutDownError
 
     async def _judge(self, lane: Lane) -> None:
         """Finds out who died, and what that means for what the broken pool had."""

@@ -24,7 +24,7 @@ from typing import Any, Literal, Self, TypeVar
 from candelabra.v1 import ProcessingJob, ProcessingResult, ScreenRequest
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import JobLimits, LoadLimits, TimeLimits
-from candelabra_server.errors import ConfigurationError, UnavailableError
+from candelabra_server.errors import ConfigurationError, EngineShutDownError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.admission import Admission, Backlog
 from candelabra_server.processing.dispatcher import Collector, Dispatcher
@@ -306,7 +306,7 @@ class ProcessingEngine(IProcessingEngine):
     def _start_first_worker(self, shutdowns: int) -> None:
         with self._pool.lock:
             if self._pool.shutdowns != shutdowns:
-                raise UnavailableError("the engine was shut down")
+                raise EngineShutDownError
             self._ensure_executor()
         self._pool.start_first_worker(shutdowns)
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from candelabra.worker.v1 import ChunkTask
-from candelabra_server.errors import UnavailableError
+from candelabra_server.errors import EngineShutDownError, UnavailableError
 from candelabra_server.processing.executors.local_pool import (
     bounded_shutdown,
     create_pool,
@@ -192,7 +192,7 @@ class WorkerPool:
         """Gives one encoded ChunkTask to the pool; None while there is no slot for its results."""
         executor = self.executor  # read once and without the lock, which a replacement holds for long
         if executor is None:
-            raise _shut_down()
+            raise EngineShutDownError
         slot = self.slots_of(executor).take()
         if slot is None:
             return None
@@ -205,7 +205,7 @@ class WorkerPool:
                 raise
             if self.executor is executor:
                 raise BrokenProcessPool("this generation of the pool is being ended") from error
-            raise _shut_down() from error
+            raise EngineShutDownError from error
 
     def has_silently_died(self) -> bool:
         """Whether a worker is dead and the pool does not say so (yet)."""
@@ -255,7 +255,7 @@ class WorkerPool:
     async def recover(self) -> None:
         """Replaces a broken pool by one whose worker has answered; raises UnavailableError when there is none."""
         if self.executor is None:
-            raise _shut_down()
+            raise EngineShutDownError
         await self.start()
 
     async def start(self) -> None:
@@ -282,7 +282,7 @@ class WorkerPool:
             current = self._slots
             if current is None or current[0] is not executor:
                 if self.executor is None:
-                    raise _shut_down()
+                    raise EngineShutDownError
                 if self.executor is not executor:
                     raise BrokenProcessPool("this generation of the pool was replaced")
                 if current is not None:
@@ -301,7 +301,7 @@ class WorkerPool:
         """The pool, unless it was shut down since `shutdowns` had this value."""
         with self.lock:
             if self.shutdowns != shutdowns:
-                raise _shut_down()
+                raise EngineShutDownError
             return self.ensure()
 
     def _submit_pings(self, configs: WorkerConfigs, count: int, shutdowns: int) -> list[Future[WorkerReport]]:
@@ -320,12 +320,6 @@ class WorkerPool:
         self._finalizer = weakref.finalize(self, _end_forgotten, executor)
         logger.debug("ProcessPoolExecutor started with %d workers", self._max_workers)
         return executor
-
-
-def _shut_down() -> UnavailableError:
-    return UnavailableError(
-        "the server's engine was shut down before the job was finished; send it again for the symbols that are missing"
-    )
 
 
 def _end_forgotten(executor: ProcessPoolExecutor) -> None:
