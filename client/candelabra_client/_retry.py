@@ -55,8 +55,9 @@ class RetryPolicy:
         Within 20 % of the mean, by `draw` from [0, 1), so that clients of one server do not come back at
         the same moment; and no less than the server asks for, but up to 20 % more.
         """
-        # Beyond some hundred retries the power would overflow; by then the longest wait has long been reached.
-        growth = self.multiplier ** min(retry - 1, 64)
-        mean = min(self.initial_backoff_seconds * growth, self.max_backoff_seconds)
+        try:
+            mean = min(self.initial_backoff_seconds * self.multiplier ** (retry - 1), self.max_backoff_seconds)
+        except OverflowError:
+            mean = self.max_backoff_seconds
         jitter = _MOST_JITTER * draw()
         return max(mean * (1 - _MOST_JITTER + 2 * jitter), (retry_after or 0.0) * (1 + jitter))

@@ -13,6 +13,7 @@ from candelabra_client._connection import DEFAULT_ADDRESS
 __all__ = [
     "DEFAULT_ADDRESS",
     "AllowLookahead",
+    "Attempts",
     "Compat",
     "Float32Fields",
     "FormulaFile",
@@ -39,6 +40,15 @@ Server = Annotated[
 
 TimeoutSeconds = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Give up after this time.")
+]
+
+Attempts = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Tries in a row that may bring nothing new when the server is away, full or cut off; 1: no second one.",
+    ),
 ]
 
 

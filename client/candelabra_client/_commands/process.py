@@ -17,6 +17,7 @@ from candelabra_client._commands.exits import SYMBOLS_FAILED, error_console, exi
 from candelabra_client._commands.options import (
     DEFAULT_ADDRESS,
     AllowLookahead,
+    Attempts,
     Compat,
     Float32Fields,
     FormulaFile,
@@ -37,6 +38,7 @@ from candelabra_client._commands.output import STREAMED, WRITERS, check_librarie
 from candelabra_client._commands.progress import ProgressBar
 from candelabra_client._result import SymbolError, SymbolResult
 from candelabra_client._results import JobResults
+from candelabra_client._retry import RetryPolicy
 
 __all__ = ["process"]
 
@@ -96,6 +98,7 @@ def process(
     job_id: Annotated[str | None, typer.Option(metavar="ID", help="Names the job in the server's log.")] = None,
     progress: ShowProgress = True,
     timeout: TimeoutSeconds = None,
+    attempts: Attempts = 5,
     server: Server = DEFAULT_ADDRESS,
 ) -> None:
     """Compute a formula over the candles of symbols.
@@ -118,7 +121,10 @@ def process(
         # Candles of different symbols may have different fields, which a header must know beforehand.
         is_streamed = chosen in STREAMED and has_formula and target is None
         shares_terminal = is_streamed and out is None and sys.stdout.isatty()
-        with Client(server) as client, ProgressBar(error_console(), wanted=progress and not shares_terminal) as bar:
+        with (
+            Client(server, retry=RetryPolicy(max_attempts=attempts)) as client,
+            ProgressBar(error_console(), wanted=progress and not shares_terminal) as bar,
+        ):
             request = partial(
                 client.process,
                 timeframe=timeframe,

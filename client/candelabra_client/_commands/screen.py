@@ -13,6 +13,7 @@ from candelabra_client._commands import inputs
 from candelabra_client._commands.exits import SYMBOLS_FAILED, error_console, exit_statuses, report_screen
 from candelabra_client._commands.options import (
     DEFAULT_ADDRESS,
+    Attempts,
     Compat,
     Float32Fields,
     FormulaFile,
@@ -35,6 +36,7 @@ from candelabra_client._commands.progress import ProgressBar
 from candelabra_client._commands.screen_output import SCREEN_WRITERS
 from candelabra_client._commands.screen_tables import GrowingTable
 from candelabra_client._commands.tables import plain_console
+from candelabra_client._retry import RetryPolicy
 from candelabra_client._screen import Screen
 from candelabra_client._screen_result import ScreenBatch
 
@@ -76,6 +78,7 @@ def screen(
     screen_id: Annotated[str | None, typer.Option(metavar="ID", help="Names the screen in the server's log.")] = None,
     progress: ShowProgress = True,
     timeout: TimeoutSeconds = None,
+    attempts: Attempts = 5,
     server: Server = DEFAULT_ADDRESS,
 ) -> None:
     """Compute a formula for the last candle of many symbols, and show those that pass.
@@ -98,7 +101,7 @@ def screen(
     )
     with exit_statuses("screen"):
         check_libraries(chosen)
-        with Client(server) as client, bar:
+        with Client(server, retry=RetryPolicy(max_attempts=attempts)) as client, bar:
             try:
                 running = client.screen(
                     text,

@@ -61,6 +61,39 @@ def test_a_formula_prints_a_table_a_symbol(address, script):
     ]
 
 
+def breaking_after_the_first(job, context):
+    yield rows(job.symbols[0], [1.0], total=len(job.symbols))
+    context.abort(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
+
+
+def test_a_job_whose_stream_breaks_is_resumed(address, script):
+    script.answers = [breaking_after_the_first, lambda job, context: iter([rows("MSFT", [2.0])])]
+    done = process(address, "close", "-o", "csv")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split(",")[0] for line in done.stdout.splitlines()[1:]] == ["AAPL", "MSFT"]
+
+
+def test_a_single_attempt_is_not_resumed(address, script):
+    script.answers = [breaking_after_the_first]
+    done = process(address, "close", "-o", "csv", "--attempts", "1")
+
+    assert done.returncode == 1
+    assert "the server is shutting down" in done.stderr
+    assert len(script.jobs) == 1
+
+
+def test_a_screen_of_a_single_attempt_is_not_resumed(address, script):
+    def breaking(request, context):
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
+
+    script.screen_answers = [breaking]
+    done = run(address, "screen", "close", "-t", "1d", "--attempts", "1")
+
+    assert done.returncode == 1
+    assert len(script.screens) == 1
+
+
 def test_symbols_that_fail_are_listed_and_the_status_is_3(address):
     done = run(address, "process", "rsi(close, 14)", "-s", "AAPL,NOPE,MSFT", "-t", "1d")
 
@@ -118,7 +151,7 @@ def test_an_overloaded_server_says_when_to_try_again(address, script):
 
     script.answers = [refuse]
 
-    assert process(address).stderr == "error: full\nTry again in 1.5 s.\n"
+    assert process(address, "--attempts", "1").stderr == "error: full\nTry again in 1.5 s.\n"
 
 
 @pytest.mark.parametrize(
@@ -162,7 +195,7 @@ def test_no_formula_asks_for_candles(address, script):
 
 def test_csv_has_a_row_a_candle_with_values_that_read_back_the_same(address, script):
     values = [0.1 + 0.2, float("nan"), float("inf"), 1e-300]
-    script.answers = [lambda job, context: iter([rows("AAPL", values, total=2), failed("NOPE", total=2)])]
+    script.answers = [lambda job, context: iter([rows("AAPL", values, total=2), failed("MSFT", total=2)])]
     done = process(address, "close", "--output", "csv")
 
     records = list(csv.reader(io.StringIO(done.stdout)))
@@ -184,8 +217,8 @@ def test_json_lines_have_an_object_a_row_with_null_for_no_value(address, script)
 
 def test_candles_of_symbols_with_different_fields_share_one_header(address, script):
     def answer(job, context):
-        yield rows("A", [1.0], name="close", total=2)
-        second = rows("B", [2.0], name="close", total=2)
+        yield rows("AAPL", [1.0], name="close", total=2)
+        second = rows("MSFT", [2.0], name="close", total=2)
         second.columns.add(name="vwap", kind=1, values=[3.0])
         yield second
 
@@ -193,8 +226,8 @@ def test_candles_of_symbols_with_different_fields_share_one_header(address, scri
 
     assert process(address, "--output", "csv").stdout.splitlines() == [
         "symbol,time,close,vwap",
-        "A,2012-01-01T00:00:00Z,1.0,",
-        "B,2012-01-01T00:00:00Z,2.0,3.0",
+        "AAPL,2012-01-01T00:00:00Z,1.0,",
+        "MSFT,2012-01-01T00:00:00Z,2.0,3.0",
     ]
 
 
@@ -240,7 +273,7 @@ def test_a_file_that_cannot_be_written_is_the_status_1(address, tmp_path):
 
 def test_warnings_of_the_server_are_said_once(address, script):
     def answer(job, context):
-        for symbol in ("A", "B"):
+        for symbol in ("AAPL", "MSFT"):
             result = rows(symbol, [1.0], total=2)
             result.info.warnings.append("EMA is Qlib's here")
             yield result
