@@ -1,49 +1,13 @@
 """The end of a server: jobs that run are finished, new ones refused; a second signal does not wait."""
 
-import os
 import signal
-import subprocess
-import sys
-from contextlib import contextmanager
-from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from candelabra.v1 import GetServerInfoRequest
-from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
-from support.jobs import job
+from support.server_process import takes_jobs, waiting_server
 from support.workers import run_until
-
-TESTS = Path(__file__).resolve().parents[1]
-
-
-@contextmanager
-def waiting_server(marker, drain_seconds=3_600):
-    """A server with a job on it that is done when the marker is there; gives process, channel and call."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "support.waiting_server", str(marker), str(drain_seconds)],
-        env=os.environ | {"PYTHONPATH": str(TESTS)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        with grpc.insecure_channel(process.stdout.readline().strip()) as channel:
-            stub = ProcessingServiceStub(channel)
-            call = stub.Process(job("WAITS", "close"), timeout=90)
-            run_until(lambda: stub.GetServerInfo(GetServerInfoRequest()).active_jobs == 1)
-            yield process, channel, call
-    finally:
-        process.kill()
-        process.communicate(timeout=60)
-
-
-def takes_jobs(channel):
-    try:
-        return bool(list(ProcessingServiceStub(channel).Process(job("A", "close"), timeout=60)))
-    except grpc.RpcError as error:
-        if error.code() is not grpc.StatusCode.UNAVAILABLE:
-            raise
-        return False
 
 
 def test_sigterm_refuses_new_jobs_finishes_the_one_that_runs_and_ends_with_zero(tmp_path):

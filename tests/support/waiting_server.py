@@ -1,9 +1,10 @@
-"""Serves the memory repository as the command serves a store: `python -m support.waiting_server MARKER SECONDS`.
+"""Serves the memory repository as the command serves a store: `python -m support.waiting_server MARKER SETTINGS`.
 
-The symbol WAITS is done once the file MARKER is there; the seconds are those that jobs have at the end.
+The symbol WAITS is done once the file MARKER is there; the settings are those of ServerConfig, in JSON.
 """
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from support.memory_repository import MemoryRepository
 
 def main():
     app.create_candle_repository = lambda _config: MemoryRepository(["A", "WAITS"], marker=sys.argv[1])
-    config = ServerConfig(listen="127.0.0.1:0", store=Path("unused"), workers=2, drain_seconds=float(sys.argv[2]))
+    settings = json.loads(sys.argv[2])
+    if "results_folder" in settings:
+        settings["results_folder"] = Path(settings["results_folder"])
+    config = ServerConfig(store=Path("unused"), workers=2, **settings)
     ending = asyncio.run(app.serve(config, on_ready=lambda address, _repository: say(address)))
     say("stopped")
     sys.exit(ending)

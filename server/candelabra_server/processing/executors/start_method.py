@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 
+from candelabra_server.processing.executors.temporary_folder import claim_temporary_folder
+
 __all__ = ["PRELOADED_MODULE", "helper_process", "worker_context"]
 
 PRELOADED_MODULE = "candelabra_server.processing.worker_preload"
@@ -38,6 +40,7 @@ def worker_context() -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     with _environment_lock, _environment(_ONE_THREAD):
+        claim_temporary_folder()
         context.set_forkserver_preload([PRELOADED_MODULE])
         forkserver.ensure_running()
     return context
