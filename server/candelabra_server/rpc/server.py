@@ -22,7 +22,7 @@ from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.rpc.candle_servicer import CandleServicer
 from candelabra_server.rpc.formula_servicer import FormulaServicer
 from candelabra_server.rpc.processing_servicer import ProcessingServicer
-from candelabra_server.rpc.standard_services import HealthService, reflection_handlers
+from candelabra_server.rpc.standard_services import HealthService, OpenEndedCalls, reflection_handlers
 
 __all__ = ["RpcServer"]
 
@@ -65,7 +65,8 @@ class RpcServer:
         candles = CandleServicer(candle_repo=candle_repo, limits=config.limits)
         formulas = FormulaServicer(formula_service=formula_service, formula_store=formula_store)
         services = (ProcessingServicer.SERVICE, FormulaServicer.SERVICE, CandleServicer.SERVICE)
-        self._health = HealthService(services)
+        self._open_ended = OpenEndedCalls()
+        self._health = HealthService(services, self._open_ended)
         self._server = grpc.aio.server(options=_CHANNEL_OPTIONS)
         reflected = (*services, HealthService.SERVICE, reflection.SERVICE_NAME)
         handlers = {
@@ -73,7 +74,7 @@ class RpcServer:
             FormulaServicer.SERVICE: formulas.handlers(),
             CandleServicer.SERVICE: candles.handlers(),
             HealthService.SERVICE: self._health.handlers(),
-            reflection.SERVICE_NAME: reflection_handlers(reflected),
+            reflection.SERVICE_NAME: reflection_handlers(reflected, self._open_ended),
         }
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(service, methods) for service, methods in handlers.items()]
@@ -105,7 +106,7 @@ class RpcServer:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
-        self._health.end_watches()
+        self._open_ended.end()
         await self._server.stop(_STOP_GRACE_SECONDS)
 
     async def set_serving(self) -> None:

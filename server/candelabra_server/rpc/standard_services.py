@@ -6,7 +6,7 @@ Served as those packages do it, a request that is no message would end with the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -17,7 +17,28 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from candelabra_server.rpc.handlers import Context, guarded, parse
 
-__all__ = ["HealthService", "reflection_handlers"]
+__all__ = ["HealthService", "OpenEndedCalls", "reflection_handlers"]
+
+
+class OpenEndedCalls:
+    """Calls that last until their client leaves, which the server's end must not wait for."""
+
+    def __init__(self) -> None:
+        self._work: set[asyncio.Future[None]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work of a call; inside the guard, by which `end` gives it the status UNAVAILABLE."""
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        try:
+            await task
+        finally:
+            self._work.discard(task)
+
+    def end(self) -> None:
+        """Ends all of them."""
+        for task in self._work:
+            task.cancel()
 
 
 class HealthService:
@@ -25,14 +46,15 @@ class HealthService:
 
     Args:
         services: their names.
+        open_ended: where calls are kept that watch the status.
     """
 
     SERVICE: str = health.SERVICE_NAME
 
-    def __init__(self, services: Iterable[str]) -> None:
+    def __init__(self, services: Iterable[str], open_ended: OpenEndedCalls) -> None:
         self._services = ("", *services)
+        self._open_ended = open_ended
         self._servicer = health.aio.HealthServicer()
-        self._watches: set[asyncio.Future[None]] = set()
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """The service's methods by name."""
@@ -53,11 +75,6 @@ class HealthService:
         """Says NOT_SERVING from now on."""
         await self._servicer.enter_graceful_shutdown()
 
-    def end_watches(self) -> None:
-        """Ends the calls that watch the status with UNAVAILABLE: by themselves they never end."""
-        for watch in self._watches:
-            watch.cancel()
-
     async def _check(self, request: bytes, context: Context) -> Message | None:
         async with guarded(context):
             answer: Message = await self._servicer.Check(parse(health_pb2.HealthCheckRequest, request), context)
@@ -67,12 +84,7 @@ class HealthService:
     async def _watch(self, request: bytes, context: Context) -> None:
         async with guarded(context):
             asked = parse(health_pb2.HealthCheckRequest, request)
-            watch = asyncio.ensure_future(self._servicer.Watch(asked, context))
-            self._watches.add(watch)
-            try:
-                await watch
-            finally:
-                self._watches.discard(watch)
+            await self._open_ended.run(self._servicer.Watch(asked, context))
 
     async def _list(self, request: bytes, context: Context) -> Message | None:
         async with guarded(context):
@@ -84,16 +96,21 @@ class HealthService:
         return None
 
 
-def reflection_handlers(services: Iterable[str]) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+def reflection_handlers(
+    services: Iterable[str], open_ended: OpenEndedCalls
+) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     """The methods of grpc.reflection.v1alpha.ServerReflection by name, over these services."""
     servicer = reflection.aio.ReflectionServicer(services)
 
+    async def answer_all(requests: AsyncIterator[bytes], context: Context) -> None:
+        parsed = (parse(reflection_pb2.ServerReflectionRequest, request) async for request in requests)
+        async with aclosing(servicer.ServerReflectionInfo(parsed, context)) as answers:
+            async for answer in answers:
+                await context.write(answer)
+
     async def describe(requests: AsyncIterator[bytes], context: Context) -> None:
         async with guarded(context):
-            parsed = (parse(reflection_pb2.ServerReflectionRequest, request) async for request in requests)
-            async with aclosing(servicer.ServerReflectionInfo(parsed, context)) as answers:
-                async for answer in answers:
-                    await context.write(answer)
+            await open_ended.run(answer_all(requests, context))
 
     return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(describe, response_serializer=_encode)}
 

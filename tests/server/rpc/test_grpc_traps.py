@@ -23,7 +23,7 @@ from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
 from candelabra_server.rpc import handlers
 from candelabra_server.rpc import server as rpc_server
 from candelabra_server.rpc.handlers import stream_bytes, unary
-from candelabra_server.rpc.standard_services import HealthService, reflection_handlers
+from candelabra_server.rpc.standard_services import HealthService, OpenEndedCalls, reflection_handlers
 from support.jobs import job
 from support.server import serving
 
@@ -345,8 +345,8 @@ def test_every_handler_is_a_coroutine():
     async def body():
         async with serving("A") as (server, _channel, _engine):
             made.extend(server._processing.handlers().values())
-        made.extend(HealthService([]).handlers().values())
-        made.extend(reflection_handlers([]).values())
+        made.extend(HealthService([], OpenEndedCalls()).handlers().values())
+        made.extend(reflection_handlers([], OpenEndedCalls()).values())
 
     run(body())
     kinds = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")

@@ -1,6 +1,7 @@
 """Health and reflection: what is no message is refused in words of our own, as everywhere."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -98,3 +99,22 @@ def test_reflection_answers_each_request_in_turn_and_describes_a_service():
     assert any(b"ProcessingJob" in file for file in first.file_descriptor_response.file_descriptor_proto)
     assert second.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     assert any(b"HealthCheckRequest" in file for file in third.file_descriptor_response.file_descriptor_proto)
+
+
+def test_calls_that_would_last_for_ever_are_ended_when_the_server_is():
+    """grpc trap 6: such a call holds the server's stop for as long as that waits for any call."""
+
+    async def body():
+        async with AsyncExitStack() as stack:
+            server, _channel, _engine = await stack.enter_async_context(serving("A"))
+            async with grpc.aio.insecure_channel(server.address) as channel:
+                watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+                described = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(timeout=60)
+                await described.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+                assert await watch.read()
+                assert await described.read()
+                await stack.aclose()
+                return [(await call.code(), await call.details()) for call in (watch, described)]
+
+    ended = (grpc.StatusCode.UNAVAILABLE, "the server stopped working on this call; send it again")
+    assert run(body()) == [ended, ended]
