@@ -2,6 +2,8 @@
 
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 import psutil
 import pytest
@@ -9,11 +11,17 @@ import pytest
 from support.server_process import server_process, takes_jobs, waiting_server
 
 
+@pytest.fixture
+def short_folder():
+    """A folder for temporary files whose path leaves room for the names of sockets."""
+    with tempfile.TemporaryDirectory(prefix="c") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="its sockets and locks are other ones")
-def test_a_server_that_is_killed_leaves_nothing_that_outlives_the_next_start(tmp_path):
+def test_a_server_that_is_killed_leaves_nothing_that_outlives_the_next_start(tmp_path, short_folder):
     """pool trap 7: workers end with their parent. Semaphores are removed by the standard library's own tracker."""
-    temporary, results, socket = tmp_path / "temporary", tmp_path / "results", tmp_path / "socket"
-    temporary.mkdir()
+    temporary, results, socket = short_folder, tmp_path / "results", tmp_path / "socket"
     results.mkdir()
     settings = {"listen": f"unix:{socket}", "results_folder": str(results), "temporary": temporary}
 

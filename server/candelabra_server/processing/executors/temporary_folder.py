@@ -6,7 +6,6 @@ for as long as the process lives; the next process removes those whose lock is f
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import tempfile
@@ -38,7 +37,7 @@ def claim_temporary_folder() -> None:
 
 def _make(parent: Path) -> tuple[Path, IO[bytes]]:
     while True:
-        folder = parent / f"{_NAME}{os.getpid()}-{secrets.token_hex(4)}"
+        folder = parent / f"{_NAME}{secrets.token_hex(4)}"  # short: the path of a socket has at most about 100 bytes
         folder.mkdir(mode=0o700)
         try:
             lock = (folder / _LOCK).open("wb")
@@ -50,7 +49,7 @@ def _make(parent: Path) -> tuple[Path, IO[bytes]]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    for folder in parent.glob(f"{_NAME}*-*"):
+    for folder in parent.glob(f"{_NAME}*"):
         try:
             if not folder.is_dir() or folder.is_symlink():
                 continue
