@@ -14,7 +14,6 @@ from benchmarks.report import console
 from chaos.lab import Settings
 from chaos.report import publish
 from chaos.run import run
-from chaos.server import time_limits
 
 __all__ = ["main"]
 
@@ -24,13 +23,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description="Injects faults into a server under load.")
     parser.add_argument("--faults", type=int, default=1_000, help="to inject into the server's processes")
     parser.add_argument("--seed", type=int, help="of all choices; default: a new one, which is printed")
+    parser.add_argument("--workers", type=int, default=2, help="of the server")
     parser.add_argument("--lanes", type=int, default=4, help="clients at the same time")
     parser.add_argument("--gap", type=float, default=0.25, help="mean seconds between faults")
     parser.add_argument("--hang", type=float, default=60.0, help="seconds without news after which a job hangs")
     parser.add_argument(
         "--stops",
         action=argparse.BooleanOptionalAction,
-        default=bool(time_limits()),
+        default=True,
         help="stop workers for good, too; only time limits find them",
     )
     parser.add_argument("--keep", action="store_true", help="keep the run's folder, with the server's log")
@@ -38,6 +38,7 @@ def main() -> int:
     settings = Settings(
         faults=arguments.faults,
         seed=secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed,
+        workers=arguments.workers,
         lanes=arguments.lanes,
         gap_seconds=arguments.gap,
         hang_seconds=arguments.hang,

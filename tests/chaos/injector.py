@@ -138,7 +138,7 @@ class Injector:
             now = time.monotonic_ns()
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(_SIGNALS[kind])
-                self._lab.signalled.append(Record(0, kind, stage, process.pid, now))
+                self._lab.orders.note(Record(0, kind, stage, process.pid, now))
 
     def _pause(self, process: psutil.Process | None, stage: str) -> None:
         if process is None:
@@ -146,7 +146,7 @@ class Injector:
         now = time.monotonic_ns()
         with contextlib.suppress(psutil.NoSuchProcess):
             process.suspend()
-            self._lab.signalled.append(Record(0, "pause", stage, process.pid, now))
+            self._lab.orders.note(Record(0, "pause", stage, process.pid, now))
             task = asyncio.create_task(_resume(process, self._random.uniform(0.02, _PAUSE_SECONDS)))
             self._pauses.add(task)
             task.add_done_callback(self._pauses.discard)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.model import Expected, Ledger, Problem
-from chaos.orders import OrderBook, Record
+from chaos.orders import OrderBook
 from chaos.processes import ServerProcess
 
 __all__ = ["Lab", "Settings"]
@@ -27,6 +27,7 @@ class Settings:
     Attributes:
         faults: how many to inject into the server's processes.
         seed: of all choices.
+        workers: of the server.
         lanes: clients at the same time.
         gap_seconds: mean time between faults.
         hang_seconds: a job of which nothing is heard for this long hangs.
@@ -35,10 +36,11 @@ class Settings:
 
     faults: int
     seed: int
+    workers: int = 2
     lanes: int = 4
     gap_seconds: float = 0.25
     hang_seconds: float = 60.0
-    stops: bool = False
+    stops: bool = True
 
 
 @dataclass
@@ -52,7 +54,6 @@ class Lab:
         orders: to workers.
         proxy_address: where connections to the server are cut.
         ledger: what clients saw.
-        signalled: faults that came from outside of workers.
         open: lanes begin no jobs while it is not set.
         is_over: no lane begins a job any more.
         active: jobs that run, with their tasks.
@@ -64,7 +65,6 @@ class Lab:
     orders: OrderBook
     proxy_address: str
     ledger: Ledger = field(default_factory=Ledger)
-    signalled: list[Record] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
     is_over: bool = False
     active: dict[Expected, asyncio.Task[None]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Lab:
     @property
     def faults(self) -> int:
         """How many were injected so far."""
-        return self.orders.taken() + len(self.signalled)
+        return self.orders.taken()
 
     def problem(self, text: str) -> None:
         """The server has done what no fault explains."""

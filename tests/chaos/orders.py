@@ -2,7 +2,7 @@
 
 An order is an empty file `orders/STAGE/NUMBER,KIND`. The worker that reaches the stage takes it by renaming it to
 `taken/NUMBER,KIND,STAGE,PID,NANOSECONDS,JOB,SYMBOL`, which only one can, and then does it. The record is there before
-the deed, whatever becomes of the process.
+the deed, whatever becomes of the process. What comes from outside of workers leaves a record there, too.
 """
 
 from __future__ import annotations
@@ -84,13 +84,17 @@ class OrderBook:
                 path.unlink(missing_ok=True)
 
     def records(self) -> list[Record]:
-        """What was carried out so far, in the order of time."""
+        """What happened so far, in the order of time."""
         found = [Record.parse(path.name) for path in self._taken.iterdir()]
         return sorted(found, key=lambda record: record.nanoseconds)
 
     def taken(self) -> int:
-        """How many orders were carried out so far."""
+        """How many faults happened so far."""
         return len(os.listdir(self._taken))  # noqa: PTH208 - as below
+
+    def note(self, record: Record) -> None:
+        """Leaves the record of a fault that was not ordered."""
+        (self._taken / record.name()).touch()
 
     def reach(self, stage: str, *, job: int = 0, symbol: str = "") -> None:
         """Called by workers: carries out an order for this stage, if there is one."""
@@ -104,6 +108,5 @@ class OrderBook:
 
     def obey(self, kind: str, stage: str, *, job: int, symbol: str) -> None:
         """Called by workers: harms the process without an order, and leaves the record."""
-        record = Record(0, kind, stage, os.getpid(), time.monotonic_ns(), job, symbol)
-        (self._taken / record.name()).touch()
+        self.note(Record(0, kind, stage, os.getpid(), time.monotonic_ns(), job, symbol))
         HARMS[kind]()

@@ -27,9 +27,10 @@ class ServerProcess:
 
     Args:
         folder: of the run; the server's log and its temporary files are in it.
+        workers: how many it has.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workers: int) -> None:
         self._token = secrets.token_hex(8)
         self._log_path = folder / "server.log"
         self._temporary = folder / "temporary"
@@ -38,7 +39,7 @@ class ServerProcess:
         environment = {"PYTHONPATH": python_path, "TMPDIR": str(self._temporary), _TOKEN: self._token}
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "chaos.server", str(folder)],
+                [sys.executable, "-m", "chaos.server", str(folder), str(workers)],
                 env=os.environ | environment,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -41,6 +41,7 @@ class Outcome:
     unavailable: int
     cuts: int
     recoveries: Recoveries
+    stops: Recoveries
     cancellations: Mapping[str, Sequence[float]]
     before: Resources
     after: Resources
@@ -114,6 +115,7 @@ def _figures(outcome: Outcome) -> list[Figure]:
         "death to next result": outcome.recoveries.next_result,
         "death to a new worker's first work": outcome.recoveries.new_work,
         "death to a new worker's first result": outcome.recoveries.new_result,
+        "stop to a new worker's first work": outcome.stops.new_work,
         **{f"{how} to the last work on it": seconds for how, seconds in sorted(outcome.cancellations.items())},
     }
     for work, seconds in spans.items():

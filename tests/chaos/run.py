@@ -14,6 +14,7 @@ import psutil
 
 from candelabra_client import AsyncClient, CallError
 from chaos.candles import LARGE, SMALL
+from chaos.harm import ENDLESS
 from chaos.injector import Injector
 from chaos.jobs import read_raw
 from chaos.lab import Lab, Settings
@@ -45,7 +46,7 @@ async def run(settings: Settings, folder: Path) -> Outcome:
     random = Random(settings.seed)
     orders = OrderBook(folder)
     orders.create()
-    server = await asyncio.to_thread(ServerProcess, folder)
+    server = await asyncio.to_thread(ServerProcess, folder, settings.workers)
     try:
         before = _resources(server)
         with proxying(server.address, _some_cuts(Random(random.random()))) as proxy:
@@ -115,7 +116,7 @@ def _end(lab: Lab) -> None:
 
 def _outcome(lab: Lab, cuts: int, before: Resources, after: Resources, *, seconds: float) -> Outcome:
     ledger = lab.ledger
-    records = sorted([*lab.orders.records(), *lab.signalled], key=lambda record: record.nanoseconds)
+    records = lab.orders.records()
     loads = read_loads(lab.folder / "loads")
     if after.descriptors > before.descriptors + _MOST_NEW_DESCRIPTORS:
         lab.problem(f"has {after.descriptors} descriptors, and had {before.descriptors}")
@@ -129,6 +130,7 @@ def _outcome(lab: Lab, cuts: int, before: Resources, after: Resources, *, second
         unavailable=ledger.unavailable,
         cuts=cuts,
         recoveries=recoveries(records, loads, ledger.arrivals),
+        stops=recoveries(records, loads, ledger.arrivals, kinds=ENDLESS),
         cancellations=cancellation_seconds(ledger.endings, loads),
         before=before,
         after=after,

@@ -1,4 +1,4 @@
-"""The server of a run: `python -m chaos.server FOLDER`. It prints its address, and `stopped` at its end.
+"""The server of a run: `python -m chaos.server FOLDER WORKERS`. It prints its address, and `stopped` at its end.
 
 SIGUSR1 writes all threads' stacks to its log, SIGUSR2 its tasks' and what its dispatcher knows.
 """
@@ -15,29 +15,22 @@ import signal
 import sys
 from pathlib import Path
 from pprint import pformat
-from typing import Any
 from unittest.mock import patch
 
 __all__ = ["main"]
 
-WORKERS = 2
 _SLOT_MEBIBYTES = 4
 _BUFFER_MEBIBYTES = 4
 _DRAIN_SECONDS = 10.0
+_SYMBOL_SECONDS = 2.0
+_GRACE_SECONDS = 1.0
+"""Short, so that a worker that was stopped is found soon."""
 
 
-def time_limits() -> dict[str, Any]:
-    """The settings by which a worker that is stopped is found and ended soon, as far as the server has them."""
-    from candelabra_server import config
-
-    limits: Any = getattr(config, "TimeLimits", None)
-    return {} if limits is None else {"time_limits": limits(symbol_seconds=2, job_seconds=3600, grace_seconds=1)}
-
-
-def main(folder: Path) -> None:
+def main(folder: Path, workers: int) -> None:
     """Serves until SIGTERM."""
     from candelabra_server import app
-    from candelabra_server.config import ServerConfig
+    from candelabra_server.config import ServerConfig, TimeLimits
     from chaos.repository import ChaosRepository
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # workers are meant to crash
@@ -46,11 +39,11 @@ def main(folder: Path) -> None:
     config = ServerConfig(
         listen="127.0.0.1:0",
         store=folder / "store",
-        workers=WORKERS,
+        workers=workers,
         drain_seconds=_DRAIN_SECONDS,
         result_slot_mebibytes=_SLOT_MEBIBYTES,
         job_buffer_mebibytes=_BUFFER_MEBIBYTES,
-        **time_limits(),
+        time_limits=TimeLimits(symbol_seconds=_SYMBOL_SECONDS, grace_seconds=_GRACE_SECONDS),
     )
 
     async def serve() -> None:
@@ -84,4 +77,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

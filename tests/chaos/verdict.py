@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from candelabra_server.processing.scheduling import MAX_ATTEMPTS
@@ -58,11 +58,11 @@ def _told(kinds: Counter[str]) -> str:
 
 @dataclass(frozen=True)
 class Recoveries:
-    """How long, in seconds, after each death of a worker.
+    """How long, in seconds, after each of some faults.
 
     Attributes:
         next_result: until any client had any symbol whole, be it one that was done before.
-        new_work: until a worker that was not there at the death began with a symbol.
+        new_work: until a worker that was not there then began with a symbol.
         new_result: until any client had a symbol whole that such a worker had done.
     """
 
@@ -71,8 +71,10 @@ class Recoveries:
     new_result: list[float] = field(default_factory=list)
 
 
-def recoveries(records: Iterable[Record], loads: Sequence[Load], arrivals: Iterable[Arrival]) -> Recoveries:
-    """Of deaths while there were jobs; those that only a time limit finds are left out."""
+def recoveries(
+    records: Iterable[Record], loads: Sequence[Load], arrivals: Iterable[Arrival], *, kinds: Collection[str] = DEADLY
+) -> Recoveries:
+    """Of these kinds of faults while there were jobs."""
     began: dict[int, int] = {}
     for load in loads:
         began.setdefault(load.process, load.nanoseconds)
@@ -81,7 +83,7 @@ def recoveries(records: Iterable[Record], loads: Sequence[Load], arrivals: Itera
     times = sorted(came.values())
     found = Recoveries()
     for record in records:
-        if record.kind not in DEADLY or record.stage == "idle":
+        if record.kind not in kinds or record.stage == "idle":
             continue
         death = record.nanoseconds
         new = [load for load in loads[bisect_right(load_times, death) :][:_MOST_LOADS] if began[load.process] > death]
