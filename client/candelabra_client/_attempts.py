@@ -1,4 +1,4 @@
-"""Whether a stream that ended with an error is asked for again, and when: jobs and screens alike."""
+"""Whether a call that ended with an error is made again, and when: jobs, screens and other calls alike."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Attempts"]
 
 
 class Attempts:
-    """The attempts of one job or screen, within its timeout and the client's policy. Does no I/O."""
+    """The attempts of one job, screen or other call, within its timeout and the client's policy. Does no I/O."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Attempts:
         self._fruitless = 0
 
     def fail(self, error: grpc.RpcError, *, may_repeat: bool = True) -> float:
-        """Takes the error that ended a stream; returns how many seconds to wait before sending again.
+        """Takes the error that ended a call; returns how many seconds to wait before sending again.
 
         Args:
             error: grpc's error.

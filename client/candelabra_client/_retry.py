@@ -22,7 +22,7 @@ class RetryPolicy:
     A job whose stream breaks is sent again for the symbols that have not arrived whole, so that each comes once; a
     screen is sent again whole, and rows that were handed out are left out. Jobs, screens and all other calls but
     `health` are also sent again when the server is UNAVAILABLE, and when it is overloaded and says when to come back
-    (RESOURCE_EXHAUSTED with a `RetryInfo`). Nothing else is repeated; `_faults.py` has the rules.
+    (RESOURCE_EXHAUSTED with a `RetryInfo`). Nothing else is repeated; client/docs/faults.md has more.
 
     Attributes:
         max_attempts: tries in a row without any new symbol, the first one included, 1 or more; 1 never repeats.

@@ -10,6 +10,8 @@ import pytest
 from candelabra import v1
 from candelabra_client import (
     Cancelled,
+    DeadlineExceeded,
+    HealthStatus,
     InternalServerError,
     MessageTooLarge,
     Overloaded,
@@ -87,6 +89,27 @@ def test_a_call_with_one_answer_is_made_again_too(user, end):
     whole = [headers(), data(b"\0\0\0\0\0"), trailers(0)]  # a message without any field
     with answering([[headers(), end], whole]) as address:
         assert user(address).call("list_symbols") == []
+
+
+def test_calls_with_one_answer_are_not_repeated_for_ever(user):
+    with answering([[reset("REFUSED_STREAM")]]) as address:
+        with pytest.raises(ServerUnavailable):
+            user(address, retry=RetryPolicy(max_attempts=3, initial_backoff_seconds=0.001)).call("list_symbols")
+
+
+def test_a_call_that_has_no_time_left_to_be_repeated_says_so(user):
+    patient = RetryPolicy(initial_backoff_seconds=1_000, max_backoff_seconds=1_000)
+    with answering([[reset("REFUSED_STREAM")]]) as address:
+        with pytest.raises(DeadlineExceeded, match="leaves no time to try again"):
+            user(address, retry=patient).call("server_info")
+
+
+def test_health_is_told_as_it_is_now(user):
+    whole = [headers(), data(b"\0\0\0\0\2\x08\x01"), trailers(0)]  # SERVING
+    with answering([[reset("REFUSED_STREAM")], whole]) as address:
+        with pytest.raises(ServerUnavailable):
+            user(address).call("health")
+        assert user(address).call("health") is HealthStatus.SERVING
 
 
 @pytest.mark.parametrize(("end", "error"), LASTING.values(), ids=LASTING)
