@@ -106,6 +106,9 @@ def server_info() -> Exchange[ServerInfo]:
         max_symbols_per_job=info.max_symbols_per_job,
         max_expression_length=info.max_expression_length,
         active_jobs=info.active_jobs,
+        max_jobs=info.max_jobs,
+        symbol_time_limit=info.symbol_time_limit_millis / 1_000,
+        job_time_limit=info.job_time_limit_millis / 1_000,
         start_time=_moment(info.start_time_micros),
     )
 

@@ -41,6 +41,9 @@ class ServerInfo:
         max_symbols_per_job: most symbols that one job may have.
         max_expression_length: most characters that a formula may have.
         active_jobs: jobs that are running now.
+        max_jobs: jobs and screens that may run at once; 0 when the server does not tell.
+        symbol_time_limit: most seconds for one symbol; a job may set less.
+        job_time_limit: most seconds for one job; the client's own timeout may be less.
         start_time: when the server started, in UTC.
     """
 
@@ -50,4 +53,7 @@ class ServerInfo:
     max_symbols_per_job: int
     max_expression_length: int
     active_jobs: int
+    max_jobs: int
+    symbol_time_limit: float
+    job_time_limit: float
     start_time: datetime

@@ -203,6 +203,9 @@ class _Processing(processing_pb2_grpc.ProcessingServiceServicer):
             timeframes=[v1.StoredTimeframe(timeframe="1d", symbol_count=len(self.script.stored))],
             max_symbols_per_job=10_000,
             max_expression_length=16_384,
+            max_jobs=100,
+            symbol_time_limit_millis=60_000,
+            job_time_limit_millis=3_600_000,
             start_time_micros=FIRST_DAY_MICROS,
         )
 

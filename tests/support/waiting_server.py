@@ -9,15 +9,21 @@ import sys
 from pathlib import Path
 
 from candelabra_server import app
-from candelabra_server.config import ServerConfig
+from candelabra_server.config import LoadLimits, ServerConfig
 from support.memory_repository import MemoryRepository
+
+MANY = 200
+"""Symbols beside those, whose names begin with S."""
 
 
 def main():
-    app.create_candle_repository = lambda _config: MemoryRepository(["A", "WAITS"], marker=sys.argv[1])
+    app.create_candle_repository = lambda _config: MemoryRepository(
+        ["A", "WAITS", *(f"S{number:03}" for number in range(MANY))], rows=1_000, marker=sys.argv[1]
+    )
     settings = json.loads(sys.argv[2])
-    if "results_folder" in settings:
-        settings["results_folder"] = Path(settings["results_folder"])
+    for name, kind in (("results_folder", Path), ("load_limits", lambda limits: LoadLimits(**limits))):
+        if name in settings:
+            settings[name] = kind(settings[name])
     config = ServerConfig(store=Path("unused"), workers=2, **settings)
     ending = asyncio.run(app.serve(config, on_ready=lambda address, _repository: say(address)))
     say("stopped")

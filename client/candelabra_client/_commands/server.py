@@ -44,7 +44,11 @@ def info(server: Server = DEFAULT_ADDRESS, timeout: TimeoutSeconds = 30.0) -> No
             ("version", described.version),
             ("started", f"{described.start_time:%Y-%m-%d %H:%M:%S} UTC"),
             ("workers", f"{described.workers:,}"),
-            ("running jobs", f"{described.active_jobs:,}"),
+            ("running jobs", f"{described.active_jobs:,}, at most {described.max_jobs:,}"),
+            (
+                "time limits",
+                f"{described.symbol_time_limit:g} s for a symbol, {described.job_time_limit:g} s for a job",
+            ),
             ("stored candles", "\n".join(stored) or "none"),
             ("symbols per job", f"at most {described.max_symbols_per_job:,}"),
             ("formula length", f"at most {described.max_expression_length:,} characters"),

@@ -218,7 +218,7 @@ def _check_output(job: ProcessingJob) -> Iterator[Violation]:
     if options.symbol_time_limit_millis < 0:
         yield Violation(
             "options.symbol_time_limit_millis",
-            f"must be 1 or more, or 0 for no limit, not {options.symbol_time_limit_millis}",
+            f"must be 1 or more, or 0 for the server's own limit, not {options.symbol_time_limit_millis}",
         )
     if options.weight and not _SMALLEST_WEIGHT <= options.weight <= _LARGEST_WEIGHT:
         yield Violation("options.weight", f"must be {_SMALLEST_WEIGHT} to {_LARGEST_WEIGHT}, not {options.weight}")

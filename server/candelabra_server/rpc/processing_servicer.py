@@ -21,7 +21,7 @@ from candelabra.v1 import (
 )
 from candelabra_server import __version__
 from candelabra_server.candles.repository import ICandleRepository
-from candelabra_server.config import JobLimits, TimeLimits
+from candelabra_server.config import JobLimits, LoadLimits, TimeLimits
 from candelabra_server.errors import UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.job_explanation import explain_job
@@ -44,12 +44,14 @@ class ProcessingServicer:
         formula_service: FormulaService,
         limits: JobLimits,
         time_limits: TimeLimits,
+        load_limits: LoadLimits,
     ) -> None:
         self._engine = engine
         self._candle_repo = candle_repo
         self._formula_service = formula_service
         self._limits = limits
-        self._job_seconds = time_limits.job_seconds
+        self._time_limits = time_limits
+        self._load_limits = load_limits
         self._start_time_micros = time.time_ns() // 1_000
         self._active_jobs = 0
         self._is_draining = False
@@ -59,8 +61,8 @@ class ProcessingServicer:
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """The service's methods by name."""
         return {
-            "Process": stream_bytes(ProcessingJob, self.process, limit_seconds=self._job_seconds),
-            "Screen": stream_bytes(ScreenRequest, self.screen, limit_seconds=self._job_seconds),
+            "Process": stream_bytes(ProcessingJob, self.process, limit_seconds=self._time_limits.job_seconds),
+            "Screen": stream_bytes(ScreenRequest, self.screen, limit_seconds=self._time_limits.job_seconds),
             "ExplainJob": unary(ExplainJobRequest, self.explain_job),
             "GetServerInfo": unary(GetServerInfoRequest, self.get_server_info),
         }
@@ -114,4 +116,7 @@ class ProcessingServicer:
             max_expression_length=self._limits.max_expression_length,
             active_jobs=self._active_jobs,
             start_time_micros=self._start_time_micros,
+            max_jobs=self._load_limits.max_jobs,
+            symbol_time_limit_millis=int(1_000 * self._time_limits.symbol_seconds),
+            job_time_limit_millis=int(1_000 * self._time_limits.job_seconds),
         )

@@ -61,6 +61,7 @@ class RpcServer:
             formula_service=formula_service,
             limits=config.limits,
             time_limits=config.time_limits,
+            load_limits=config.load_limits,
         )
         candles = CandleServicer(candle_repo=candle_repo, limits=config.limits)
         formulas = FormulaServicer(formula_service=formula_service, formula_store=formula_store)

@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 from candelabra.v1 import Formula, GetServerInfoRequest, ScreenRequest
 from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
 from candelabra_server.config import LoadLimits, TimeLimits
+from soak.overload import overload
 from support.jobs import job
 from support.server import serving
 
@@ -144,3 +145,12 @@ def test_a_client_that_does_not_read_has_its_job_no_longer_than_the_limit():
             call.cancel()
 
     run(body())
+
+
+def test_ten_times_as_many_clients_as_are_taken_lose_nothing_that_was_accepted(tmp_path):
+    """A short soak; `python -m soak.overload` is the long one, and tells how long refusals take."""
+    finding = overload(2.0, tmp_path / "unused")
+    assert finding.unfinished == {}
+    assert finding.finished
+    assert finding.refused_seconds
+    assert finding.health_seconds

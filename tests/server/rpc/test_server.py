@@ -284,7 +284,8 @@ def test_server_info_describes_the_server():
     info = run(body())
     assert (info.version, info.workers, info.active_jobs) == (__version__, 2, 0)
     assert [(stored.timeframe, stored.symbol_count) for stored in info.timeframes] == [("1d", 2)]
-    assert info.max_symbols_per_job == 100_000
+    assert (info.max_symbols_per_job, info.max_jobs) == (100_000, 100)
+    assert (info.symbol_time_limit_millis, info.job_time_limit_millis) == (60_000, 3_600_000)
     assert info.start_time_micros > 0
 
 

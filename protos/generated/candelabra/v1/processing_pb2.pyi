@@ -255,7 +255,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "workers", "timeframes", "max_symbols_per_job", "max_expression_length", "active_jobs", "start_time_micros")
+    __slots__ = ("version", "workers", "timeframes", "max_symbols_per_job", "max_expression_length", "active_jobs", "start_time_micros", "max_jobs", "symbol_time_limit_millis", "job_time_limit_millis")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     TIMEFRAMES_FIELD_NUMBER: _ClassVar[int]
@@ -263,6 +263,9 @@ class GetServerInfoResponse(_message.Message):
     MAX_EXPRESSION_LENGTH_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_JOBS_FIELD_NUMBER: _ClassVar[int]
     START_TIME_MICROS_FIELD_NUMBER: _ClassVar[int]
+    MAX_JOBS_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_TIME_LIMIT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    JOB_TIME_LIMIT_MILLIS_FIELD_NUMBER: _ClassVar[int]
     version: str
     workers: int
     timeframes: _containers.RepeatedCompositeFieldContainer[StoredTimeframe]
@@ -270,7 +273,10 @@ class GetServerInfoResponse(_message.Message):
     max_expression_length: int
     active_jobs: int
     start_time_micros: int
-    def __init__(self, version: _Optional[str] = ..., workers: _Optional[int] = ..., timeframes: _Optional[_Iterable[_Union[StoredTimeframe, _Mapping]]] = ..., max_symbols_per_job: _Optional[int] = ..., max_expression_length: _Optional[int] = ..., active_jobs: _Optional[int] = ..., start_time_micros: _Optional[int] = ...) -> None: ...
+    max_jobs: int
+    symbol_time_limit_millis: int
+    job_time_limit_millis: int
+    def __init__(self, version: _Optional[str] = ..., workers: _Optional[int] = ..., timeframes: _Optional[_Iterable[_Union[StoredTimeframe, _Mapping]]] = ..., max_symbols_per_job: _Optional[int] = ..., max_expression_length: _Optional[int] = ..., active_jobs: _Optional[int] = ..., start_time_micros: _Optional[int] = ..., max_jobs: _Optional[int] = ..., symbol_time_limit_millis: _Optional[int] = ..., job_time_limit_millis: _Optional[int] = ...) -> None: ...
 
 class StoredTimeframe(_message.Message):
     __slots__ = ("timeframe", "symbol_count")

@@ -67,8 +67,12 @@ class ProcessingServiceServicer(object):
         symbol of the job. Cancelling the call, or its deadline passing, stops the job.
 
         INVALID_ARGUMENT (with google.rpc.BadRequest and one ErrorInfo) when the job cannot run: nothing has
-        been sent then. UNAVAILABLE when the server is shutting down or its workers cannot be started: send
-        the job again. A symbol that fails is reported in its own result and does not end the stream.
+        been sent then. RESOURCE_EXHAUSTED (with ErrorInfo, google.rpc.RetryInfo and the trailer
+        grpc-retry-pushback-ms) when the server has as much to do as it takes: nothing has been sent then, either;
+        send the job again when it says. DEADLINE_EXCEEDED when the time is over that the client or the server
+        gives a job. UNAVAILABLE when the server is shutting down, or its workers cannot be started or die again
+        and again: send the job again for the symbols that are missing. A symbol that fails is reported in its own
+        result and does not end the stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
