@@ -127,7 +127,7 @@ def _outcome(lab: Lab, cuts: int, before: Resources, after: Resources, *, second
         seconds=seconds,
         records=records,
         clients=ledger.outcomes,
-        delivered=len(ledger.arrivals),
+        delivered=sum(not arrival.is_error for arrival in ledger.arrivals),
         claims=Counter(claim.reason for claim in ledger.claims),
         unavailable=ledger.unavailable,
         cuts=cuts,

@@ -70,7 +70,7 @@ def test_what_is_right_is_no_problem(ledger, job):
     job.error("P0", "WORKER_DIED", "")
     job.finish()
     assert problems(ledger) == []
-    assert [arrival.symbol for arrival in ledger.arrivals] == ["S001", "P0"]
+    assert [(arrival.symbol, arrival.is_error) for arrival in ledger.arrivals] == [("S001", False), ("P0", True)]
 
 
 def test_a_symbol_that_does_not_come_is_lost(ledger, job):
