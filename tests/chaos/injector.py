@@ -36,6 +36,8 @@ _KINDS = {
 }
 """Of ordered harm, by weight."""
 _STAGES = {"start": 2, "load": 4, "compute": 3, "encode": 3, "write": 3}
+_UNSTOPPED = ("start",)
+"""Where no worker is stopped for good: the server gives one a minute to start."""
 _MOST_WAITING = 3
 _WAIT_SECONDS = 3.0
 _PAUSE_SECONDS = 0.5
@@ -90,7 +92,7 @@ class Injector:
         unfit: set[str] = set()
         if stage == "start":
             unfit |= SURVIVED.keys()  # a worker without a repository fails all that it is given, as it should
-        if stage == "start" or not self._lab.settings.stops:
+        if stage in _UNSTOPPED or not self._lab.settings.stops:
             unfit |= ENDLESS.keys()
         kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in unfit}
         self._lab.orders.give(self._number, self._choose(kinds), stage)
@@ -108,6 +110,7 @@ class Injector:
         """A worker is ended while there is no job."""
         lab = self._lab
         lab.open.clear()
+        began = time.monotonic_ns()
         try:
             deadline = time.monotonic() + _QUIET_SECONDS
             while lab.active and time.monotonic() < deadline:
@@ -117,6 +120,7 @@ class Injector:
                 self._strike(self._a_worker(), self._choose(kinds), "idle")
             await asyncio.sleep(self._random.choice([0.0, self._random.uniform(0, 0.5)]))
         finally:
+            lab.quiets.append((began, time.monotonic_ns()))
             lab.open.set()
 
     async def _strike_helper(self) -> None:

@@ -55,6 +55,7 @@ class Lab:
         proxy_address: where connections to the server are cut.
         ledger: what clients saw.
         open: lanes begin no jobs while it is not set.
+        quiets: when that was, from and to, by CLOCK_MONOTONIC in nanoseconds.
         is_over: no lane begins a job any more.
         active: jobs that run, with their tasks.
     """
@@ -66,6 +67,7 @@ class Lab:
     proxy_address: str
     ledger: Ledger = field(default_factory=Ledger)
     open: asyncio.Event = field(default_factory=asyncio.Event)
+    quiets: list[tuple[int, int]] = field(default_factory=list)
     is_over: bool = False
     active: dict[Expected, asyncio.Task[None]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))

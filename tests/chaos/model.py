@@ -28,6 +28,7 @@ class Arrival:
     nanoseconds: int
     job: int
     symbol: str
+    is_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,9 @@ class Expected:
         """From now on, or from then on, nobody wants more of it."""
         self._ledger.endings.append(Ending(nanoseconds or time.monotonic_ns(), self.number, how))
 
-    def _arrive(self, symbol: str) -> None:
+    def _arrive(self, symbol: str, *, is_error: bool = False) -> None:
         self.move()
-        self._ledger.arrivals.append(Arrival(time.monotonic_ns(), self.number, symbol))
+        self._ledger.arrivals.append(Arrival(time.monotonic_ns(), self.number, symbol, is_error))
 
     def _claim(self, symbol: str, reason: str, text: str) -> None:
         self._ledger.claims.append(Claim(self.number, symbol, reason, text, self._began, time.monotonic_ns()))
@@ -157,16 +158,16 @@ class ExpectedJob(Expected):
         if symbol in self._done:
             self.problem("doubled", f"{symbol} failed after it had come")
         self._claim(symbol, reason, text)
-        self._complete(symbol)
+        self._complete(symbol, is_error=True)
 
     def finish(self, why: str = "") -> None:
         """The job has ended, and what is missing now is lost."""
         for symbol in self.missing:
             self.problem("lost", f"{symbol} {why}")
 
-    def _complete(self, symbol: str) -> None:
+    def _complete(self, symbol: str, *, is_error: bool = False) -> None:
         self._done.add(symbol)
-        self._arrive(symbol)
+        self._arrive(symbol, is_error=is_error)
 
 
 class ExpectedScreen(Expected):

@@ -36,7 +36,9 @@ _STOP_SECONDS = 30.0
 _REMAINS_SECONDS = 10.0
 _IDLE_SECONDS = 15.0
 _MOST_NEW_DESCRIPTORS = 24
-_UNEXPECTED = re.compile(r"never retrieved|Exception in callback|exception calling callback|Exception ignored")
+_UNEXPECTED = re.compile(
+    r"never retrieved|Exception in callback|exception calling callback|call failed unexpectedly|Exception ignored"
+)
 """In the server's log: what no fault of a worker explains."""
 
 
@@ -125,12 +127,12 @@ def _outcome(lab: Lab, cuts: int, before: Resources, after: Resources, *, second
         seconds=seconds,
         records=records,
         clients=ledger.outcomes,
-        delivered=len(ledger.arrivals),
+        delivered=sum(not arrival.is_error for arrival in ledger.arrivals),
         claims=Counter(claim.reason for claim in ledger.claims),
         unavailable=ledger.unavailable,
         cuts=cuts,
-        recoveries=recoveries(records, loads, ledger.arrivals),
-        stops=recoveries(records, loads, ledger.arrivals, kinds=ENDLESS),
+        recoveries=recoveries(records, loads, ledger.arrivals, quiets=lab.quiets),
+        stops=recoveries(records, loads, ledger.arrivals, kinds=ENDLESS, quiets=lab.quiets),
         cancellations=cancellation_seconds(ledger.endings, loads),
         before=before,
         after=after,

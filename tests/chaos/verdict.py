@@ -72,9 +72,14 @@ class Recoveries:
 
 
 def recoveries(
-    records: Iterable[Record], loads: Sequence[Load], arrivals: Iterable[Arrival], *, kinds: Collection[str] = DEADLY
+    records: Iterable[Record],
+    loads: Sequence[Load],
+    arrivals: Iterable[Arrival],
+    *,
+    kinds: Collection[str] = DEADLY,
+    quiets: Sequence[tuple[int, int]] = (),
 ) -> Recoveries:
-    """Of these kinds of faults while there were jobs."""
+    """Of these kinds of faults, but where a time without jobs, from and to, came between: nobody waited then."""
     began: dict[int, int] = {}
     for load in loads:
         began.setdefault(load.process, load.nanoseconds)
@@ -94,7 +99,7 @@ def recoveries(
             (found.new_work, starts),
             (found.new_result, results),
         ):
-            if ends:
+            if ends and not any(begin < min(ends) and end > death for begin, end in quiets):
                 span.append((min(ends) - death) / 1e9)
     return found
 

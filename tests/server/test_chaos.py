@@ -70,7 +70,7 @@ def test_what_is_right_is_no_problem(ledger, job):
     job.error("P0", "WORKER_DIED", "")
     job.finish()
     assert problems(ledger) == []
-    assert [arrival.symbol for arrival in ledger.arrivals] == ["S001", "P0"]
+    assert [(arrival.symbol, arrival.is_error) for arrival in ledger.arrivals] == [("S001", False), ("P0", True)]
 
 
 def test_a_symbol_that_does_not_come_is_lost(ledger, job):
@@ -221,3 +221,12 @@ def test_a_job_is_known_by_the_end_of_its_range():
 def test_the_right_answers_are_not_the_same_for_two_symbols():
     first, second = (Request(1, (), FORMULAS[0]).answer(symbol).columns["close"] for symbol in ("L0", "L1"))
     assert not np.array_equal(first[:1000], second[:1000])
+
+
+def test_a_recovery_in_a_time_without_jobs_is_not_measured(ledger, job):
+    job.error("S001", "WORKER_DIED", "")
+    arrived = ledger.arrivals[0].nanoseconds
+    death = Record(1, "kill", "load", 7, arrived - 2 * SECOND, 1, "S001")
+    quiet = (arrived - SECOND, arrived - SECOND // 2)
+    assert recoveries([death], [], ledger.arrivals, quiets=[quiet]).next_result == []
+    assert recoveries([death], [], ledger.arrivals, quiets=[(0, 1)]).next_result == [2.0]

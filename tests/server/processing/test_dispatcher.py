@@ -255,6 +255,7 @@ def test_a_symbol_whose_worker_ends_in_ways_that_nobody_knows_is_convicted_in_qu
 
 
 def test_breaks_in_a_row_without_a_symbol_done_end_the_jobs_and_the_next_one_runs():
+    """Pool rule 9: convictions have a budget."""
     pool, quarantine = PretendedPool({"A": ["idle dies"] * 9}), Quarantine({"A": ["idle dies"] * 9})
 
     async def body():

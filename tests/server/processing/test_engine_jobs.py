@@ -104,6 +104,7 @@ def test_only_the_last_rows_are_sent_when_asked_for():
 
 @pytest.mark.parametrize("bad", ["RAISES", "EXITS", "UNPICKLABLE"])
 def test_a_symbol_that_fails_in_its_worker_is_one_error_among_results(bad, caplog):
+    """Pool traps 3 and 4, rule 5."""
     symbols = [*(f"S{index}" for index in range(20)), bad]
     with make_engine(*symbols) as engine:
         results = {result.symbol: result for result in asyncio.run(engine.process_batch(job(symbols, "close")))}
@@ -161,7 +162,10 @@ async def begun(engine):
 
 
 def test_a_death_that_the_pool_never_reports_is_found(tmp_path, monkeypatch, caplog):
-    """A worker killed in the middle of sending a large result: the standard pool would wait for ever."""
+    """A worker killed in the middle of sending a large result: the standard pool would wait for ever.
+
+    Pool trap 1, rule 10.
+    """
     monkeypatch.setattr(dispatcher, "_WATCH_SECONDS", 0.05)
     marker = tmp_path / "go"
 
@@ -232,6 +236,7 @@ def test_a_failure_that_no_message_can_hold_costs_its_symbol_only():
 
 
 def test_a_factory_that_exits_is_a_structured_error():
+    """Pool trap 4."""
     (result,) = run_batch(make_engine("A", exits=True), job("A", "close"))
     assert result.error.reason == "WORKER_START_FAILED"
 
@@ -391,6 +396,7 @@ def test_an_engine_without_a_pool_has_nothing_to_break_up_and_nothing_to_recover
 
 
 def test_workers_report_that_they_were_preloaded():
+    """Pool trap 9."""
     with make_engine("A") as engine:
         reports = asyncio.run(engine.warm_up())
     assert len({report.process for report in reports}) == 2
@@ -408,6 +414,7 @@ def test_workers_log_their_configuration_without_its_values(caplog):
 
 
 def test_a_worker_that_cannot_start_names_the_cause_and_no_secret(caplog):
+    """Pool rule 6."""
     with make_engine("A", "B", broken=True) as engine:
         results = asyncio.run(engine.process_batch(job(["A", "B"], "close")))
         with pytest.raises(ConfigurationError, match=r"could not create its candle repository: .* ValueError"):
@@ -429,6 +436,7 @@ def test_a_configuration_that_names_no_module_is_a_structured_error(monkeypatch)
 
 
 def test_workers_that_die_at_their_start_make_jobs_unavailable(monkeypatch):
+    """Pool rule 6."""
     with make_engine("A") as engine:
         monkeypatch.setattr("candelabra_server.processing.worker_pool._worker_ping", _die)
         with pytest.raises(UnavailableError, match="die at their start"):

@@ -1,4 +1,7 @@
-"""A thousand lives of an engine leave nothing behind."""
+"""A thousand lives of an engine leave nothing behind, nor do the deaths of its workers.
+
+Pool rule 15: 1,000 cycles. `python -m soak.worker_deaths` does the same for deaths; here it is a short run.
+"""
 
 import gc
 import os
@@ -10,10 +13,12 @@ import psutil
 import pytest
 
 from candelabra_server.processing.processing_engine import ProcessingEngine
+from soak import worker_deaths
 from support.workers import run_until
 
 CYCLES = 1_000
 WARM_CYCLES = 50
+DEATHS = 15
 GROWTH_LIMIT_BYTES = 24 * 1024 * 1024
 
 
@@ -61,6 +66,15 @@ def _live(cycle):
 
 class _BodyError(Exception):
     pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors and semaphores as Linux shows them")
+def test_workers_that_die_leave_nothing_behind(tmp_path):
+    """Pool rules 10 and 15: every pool that breaks is ended with all that it had, and every job is done."""
+    finding = worker_deaths.soak(tmp_path, DEATHS)
+    assert finding.deaths >= DEATHS
+    assert finding.generations > DEATHS // 2
+    assert finding.after == finding.before
 
 
 def test_this_process_is_the_one_that_is_counted():

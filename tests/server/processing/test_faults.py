@@ -51,7 +51,10 @@ def outcome(result):
 
 @pytest.mark.parametrize("fault", ["SIGKILL", "SIGSEGV", "SIGTERM", "exit 3", "exit 0"])
 def test_a_symbol_whose_worker_dies_once_is_done_and_no_other_notices(fault, tmp_path):
-    """A worker that ends itself as the pool ends workers is not known to have died: its symbol is not charged."""
+    """A worker that ends itself as the pool ends workers is not known to have died: its symbol is not charged.
+
+    Pool rule 8.
+    """
     symbols = [*SYMBOLS[:75], "BAD", *SYMBOLS[75:]]
     found = run(make_engine(tmp_path, {"BAD": [fault]}, *SYMBOLS), job(symbols, "close"))
     assert outcome(found.pop("BAD")) == ("ok", 1 if fault == "SIGTERM" else 2)
@@ -68,6 +71,7 @@ def test_a_symbol_whose_worker_dies_once_is_done_and_no_other_notices(fault, tmp
     ],
 )
 def test_a_symbol_whose_worker_always_dies_is_convicted_and_the_error_says_how(fault, told, tmp_path, caplog):
+    """Pool rules 8 and 9."""
     symbols = [*SYMBOLS, "BAD"]
     found = run(make_engine(tmp_path, {"BAD": [fault] * 99}, *SYMBOLS), job(symbols, "close"))
     bad = found.pop("BAD")
@@ -80,6 +84,7 @@ def test_a_symbol_whose_worker_always_dies_is_convicted_and_the_error_says_how(f
 
 
 def test_a_death_that_nobody_can_explain_is_the_symbols_own_when_it_is_alone(tmp_path):
+    """Pool rule 9: in quarantine, every end of the worker is its symbol's."""
     found = run(make_engine(tmp_path, {"BAD": ["SIGTERM"] * 99}, "A", "B"), job(["A", "BAD", "B"], "close"))
     assert {symbol: outcome(result) for symbol, result in found.items()} == {
         "A": ("ok", 1),
@@ -179,7 +184,10 @@ def test_a_stopped_worker_does_not_hold_up_the_end_of_a_pool_that_another_one_br
 
 
 def test_the_death_of_the_process_that_starts_workers_is_nobodys_fault(tmp_path):
-    """With it the exit codes of all workers are lost; the new one has the same modules and one thread a library."""
+    """With it the exit codes of all workers are lost; the new one has the same modules and one thread a library.
+
+    Pool trap 9: the new one's environment is not that of the server either.
+    """
     faults = {"WAITS": ["hang"]}
     engine = make_engine(tmp_path, faults, *SYMBOLS)
 

@@ -16,9 +16,12 @@ import json
 import logging
 import multiprocessing
 import os
+import pickle
+import select
 import signal
 import sys
 import threading
+from concurrent.futures.process import _ResultItem
 from contextlib import aclosing
 from functools import partial
 from multiprocessing import connection, forkserver
@@ -37,7 +40,8 @@ from candelabra_server.processing import dispatcher, worker_pool
 from candelabra_server.processing.executors import local_pool, start_method
 from candelabra_server.processing.executors.local_pool import create_pool, worker_processes
 from candelabra_server.processing.processing_engine import ProcessingEngine
-from candelabra_server.processing.result_transport import TransportSettings
+from candelabra_server.processing.result_transport import PacketWriter, ResultSlots, SlotMapping, TransportSettings
+from candelabra_server.processing.worker_logging import CarriedRecord
 from support.faulty_repository import FaultyRepository, loads_of
 from support.jobs import job
 from support.memory_repository import MemoryRepository, UnpicklableError, candles_of
@@ -49,6 +53,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="the fau
 
 WORKERS = 2
 OTHERS = [f"S{number:02}" for number in range(40)]
+MEBIBYTE = 1024 * 1024
+LENGTH_BYTES = 4
+"""What stands in front of each message of a pipe."""
 HALF = 65_536
 """Bytes: what a pipe takes before its reader comes."""
 HARMS = {
@@ -197,6 +204,21 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_large_result_holds_nobody_up
         assert worker_processes(executor) == []
     assert marker.exists()
     assert found == dict.fromkeys(["SENDS-HALF", "A", "B"], ("ok", 1))
+
+
+@pytest.mark.parametrize("logs", [0, 3, 200])
+def test_what_takes_the_pipe_is_never_more_than_it_takes_at_once(logs, tmp_path):
+    """Pool trap 1, rule 4: the system writes so much whole or not at all, whatever becomes of the writer."""
+    slots = ResultSlots(1, TransportSettings(tmp_path, slot_bytes=MEBIBYTE))
+    slot = slots.take()
+    message = slot.to_message()
+    record = CarriedRecord("candelabra_server", logging.ERROR, "x" * 100, 1.5, 7)
+    for size in range(0, 20_000, 97):
+        packet = PacketWriter(SlotMapping().memory(message.path), message)
+        assert packet.add_message(bytes(size))
+        item = _ResultItem(2**40, result=packet.finish(0.5, (record,) * logs), exit_pid=2**22)
+        assert len(pickle.dumps(item)) + LENGTH_BYTES <= select.PIPE_BUF
+    slots.close()
 
 
 def test_a_worker_may_have_any_number_of_tasks():

@@ -205,6 +205,7 @@ def test_shutdown_without_waiting_returns_at_once_and_tasks_still_finish(caplog)
 
 
 def test_a_shutdown_that_would_hang_is_bounded_and_says_why(caplog, monkeypatch):
+    """Pool rule 10."""
     monkeypatch.setattr("candelabra_server.processing.worker_pool._SHUTDOWN_WARN_SECONDS", 0.05)
     engine = make_engine(shutdown_limit_seconds=0.1)
     future = engine._ensure_executor().submit(sleep_in_worker, 3600)
@@ -242,6 +243,7 @@ def test_a_broken_pool_is_replaced_by_a_new_generation_with_a_log(caplog):
 
 
 def test_threads_that_find_a_broken_pool_get_the_same_new_one():
+    """Pool rule 11: pools are made anew under a lock."""
     with make_engine() as engine:
         broken = _break(engine)
         found = []
@@ -314,6 +316,7 @@ def test_work_for_a_broken_pool_is_told_apart_from_work_for_none():
 
 
 def test_a_generation_that_was_replaced_gets_no_place_for_results():
+    """Pool rules 7 and 11: nothing that comes late from an earlier generation counts."""
     with make_engine() as engine:
         broken = _break(engine)
         slots = engine._pool.slots_of(engine._ensure_executor())

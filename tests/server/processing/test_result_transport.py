@@ -103,6 +103,7 @@ def test_what_is_written_without_a_slot_is_read_as_it_was(symbols, records):
 def test_what_is_written_to_a_slot_is_read_as_it_was_and_the_pipe_takes_all_of_it_at_once(
     slots_of_all_examples, symbols, records
 ):
+    """Pool trap 1, rule 4."""
     slot = slots_of_all_examples.take()
     packet = writer(slot)
     write(packet, symbols)

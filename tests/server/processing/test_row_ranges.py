@@ -180,7 +180,10 @@ def test_ranges_that_fail_are_an_error_in_a_batch(tmp_path):
 
 
 def test_a_worker_that_is_killed_while_it_writes_a_result_of_many_slots_costs_a_retry(tmp_path):
-    """52 MB in slots of 16 MiB; the death comes within the second of them."""
+    """52 MB in slots of 16 MiB; the death comes within the second of them.
+
+    Pool trap 1: large results do not take the pipe.
+    """
     rows, marker = 1_100_000, tmp_path / "killed"
     sizes = {"GIANT": rows}
     messages = stream(TransportSettings(), job("GIANT"), sizes, marker=str(marker), kills_in_part=20)

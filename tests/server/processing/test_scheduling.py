@@ -42,6 +42,7 @@ def test_the_first_chunk_of_a_job_is_one_symbol():
 
 
 def test_no_more_than_workers_plus_one_chunks_are_in_flight():
+    """Pool trap 5, rule 3."""
     scheduler = Scheduler(workers=2)
     for _ in range(5):
         scheduler.add(names(100), weight=1)
@@ -157,6 +158,7 @@ def test_a_removed_job_leaves_only_what_is_in_flight():
 
 
 def test_suspects_run_one_at_a_time_beside_everything_else():
+    """Pool rule 9."""
     scheduler = Scheduler(workers=2)
     job = scheduler.add(names(100), weight=1)
     for chunk in take_all(scheduler):
@@ -173,6 +175,7 @@ def test_suspects_run_one_at_a_time_beside_everything_else():
 
 
 def test_only_the_symbol_at_which_a_worker_died_is_held_to_account():
+    """Pool rule 8."""
     scheduler = Scheduler(workers=1)
     job = scheduler.add(names(10), weight=1)
     finish(scheduler, scheduler.take(), 0.0001)
@@ -224,6 +227,7 @@ def test_what_there_is_to_do_is_told():
 
 
 def test_the_third_death_of_a_symbol_convicts_it():
+    """Pool rule 9."""
     scheduler = Scheduler(workers=1)
     job = scheduler.add(["BAD"], weight=1)
     assert not scheduler.died(scheduler.take(), 0)

@@ -119,6 +119,7 @@ def test_a_symbol_without_a_candle_up_to_the_time_says_what_is_stored(repository
 
 @pytest.mark.parametrize("symbol", ["RAISES", "EXITS", "UNPICKLABLE", "ODD-FAILURE"])
 def test_nothing_that_a_repository_raises_leaves_or_is_told(symbol, caplog):
+    """Pool traps 3 and 4, rule 5."""
     repository = MemoryRepository(["A", "B", symbol])
     chunk, found = screened(repository, "close", ["A", symbol, "B"])
     assert list(found) == ["A", "B"]

@@ -123,7 +123,10 @@ def test_many_clients_that_do_not_read_leave_slots_for_one_that_does():
 
 
 def test_closing_a_stream_stops_running_chunks_between_symbols_and_their_slots_come_back(tmp_path):
-    """Small symbols, so that chunks have many; each worker is held within one while the client goes away."""
+    """Small symbols, so that chunks have many; each worker is held within one while the client goes away.
+
+    Pool trap 5.
+    """
     loads, marker = tmp_path / "loads", tmp_path / "go"
     names = [f"N{number}" for number in range(5_000)]
     repository = SizedRepository(dict.fromkeys(names, 2), loads=str(loads), waits_from=500, marker=str(marker))

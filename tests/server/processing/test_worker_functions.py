@@ -117,6 +117,7 @@ def test_what_is_wrong_with_a_task_is_told_as_data(change, reason):
 
 @pytest.mark.parametrize("symbol", ["RAISES", "EXITS", "UNPICKLABLE"])
 def test_no_exception_leaves_a_worker(symbol):
+    """Pool traps 3 and 4, rule 5."""
     result = process(prepare_symbol_args(symbol, job(symbol, "close")), symbol)
     assert result.error.reason == "INTERNAL"
     assert "secret" not in result.error.message
@@ -130,6 +131,7 @@ def test_a_repository_that_cannot_be_built_is_told_as_data():
 
 
 def test_a_ping_tells_that_the_worker_cannot_start():
+    """Pool rule 6."""
     report = _worker_ping(json.dumps(config("A", broken=True)), json.dumps(FORMULAS))
     assert "could not create its candle repository: " in report.error
     assert "ValueError" in report.error

@@ -82,6 +82,7 @@ def test_a_hard_stop_lets_idle_workers_end_by_themselves(pool):
 
 
 def test_a_death_in_the_middle_of_a_result_is_silent_and_a_hard_stop_ends_it(pool):
+    """Pool trap 1, rule 10: killing the workers is not enough, the pool's own end of the pipe is to be closed."""
     futures = interrupt_a_result(pool)
     run_until(lambda: has_silently_died(pool))
     manager = pool._executor_manager_thread
@@ -93,6 +94,7 @@ def test_a_death_in_the_middle_of_a_result_is_silent_and_a_hard_stop_ends_it(poo
 
 
 def test_a_shutdown_after_a_silent_death_is_bounded(pool, caplog):
+    """Pool trap 1, rule 10."""
     interrupt_a_result(pool)
     run_until(lambda: has_silently_died(pool))
     with bounded_shutdown(pool, warn_seconds=0.01, limit_seconds=0.02):
@@ -101,6 +103,7 @@ def test_a_shutdown_after_a_silent_death_is_bounded(pool, caplog):
 
 
 def test_a_limit_below_the_warning_time_is_kept(pool, caplog):
+    """Pool rule 10: one deadline."""
     busy(pool)
     with bounded_shutdown(pool, warn_seconds=3_600, limit_seconds=0.01):
         pool.shutdown(wait=True)

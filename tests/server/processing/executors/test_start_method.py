@@ -15,6 +15,7 @@ from support.workers import run_until
 
 
 def test_workers_are_never_forked_from_this_process():
+    """Pool rule 1: an explicit forkserver on every version of Python."""
     assert worker_context().get_start_method() in {"forkserver", "spawn"}
 
 
@@ -32,6 +33,7 @@ def test_the_environment_of_this_process_stays_as_it_was(monkeypatch):
 
 
 def test_a_worker_has_its_modules_one_thread_a_library_and_no_grpc():
+    """Pool rule 2, trap 9."""
     with create_pool(1) as pool:
         found = pool.submit(_describe_process).result(timeout=60)
     assert found["OMP_NUM_THREADS"] == "1"
@@ -42,6 +44,7 @@ def test_a_worker_has_its_modules_one_thread_a_library_and_no_grpc():
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads the thread count of another process as Linux has it")
 def test_the_forkserver_has_one_thread():
+    """Pool rule 2: what is preloaded starts none."""
     with create_pool(1) as pool:
         worker = pool.submit(os.getpid).result(timeout=60)
         forkserver = psutil.Process(worker).parent()
@@ -51,6 +54,7 @@ def test_the_forkserver_has_one_thread():
 
 @pytest.mark.skipif(os.name == "nt", reason="kills a process by signal")
 def test_workers_end_when_their_server_is_killed(tmp_path):
+    """Pool traps 6 and 7, rule 13."""
     context = multiprocessing.get_context("spawn")
     pids = context.SimpleQueue()
     server = context.Process(target=_own_a_pool, args=(pids,))
