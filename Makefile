@@ -9,9 +9,11 @@ BENCH_OPTIONS ?=
 COMBINATIONS ?=
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
+CHAOS_FAULTS ?= 1000
+CHAOS_SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve kernels test test-packages check lint constraints proto bench fuzz
+.PHONY: help setup run serve kernels test test-packages check lint constraints proto bench fuzz fuzz-rpc chaos soak
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +46,7 @@ test-packages: $(SETUP) ## Install the packages anew with old and new versions a
 
 check: $(SETUP) kernels lint ## Lint, types, import contracts, generated code, coverage of the lifecycle code
 	$(BIN)/python protos/generate.py --check
-	$(BIN)/coverage run --include='server/candelabra_server/processing/processing_engine.py,server/candelabra_server/processing/executors/*' \
+	$(BIN)/coverage run --include='server/candelabra_server/processing/processing_engine.py,server/candelabra_server/processing/worker_pool.py,server/candelabra_server/processing/pool_lane.py,server/candelabra_server/processing/dispatcher.py,server/candelabra_server/processing/executors/*' \
 	  -m pytest -q tests/server/processing --deselect tests/server/processing/test_engine_leaks.py
 	$(BIN)/coverage report --fail-under=100 --show-missing
 
@@ -66,6 +68,17 @@ proto: $(SETUP) ## Generate the messages and stubs anew
 
 bench: $(SETUP) kernels ## Measure beside the peers: make bench SUITE=compute BENCH_OPTIONS="--runs 3"; or delivery, lifecycle
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(SUITE) $(BENCH_OPTIONS)
+
+fuzz-rpc: $(SETUP) kernels ## Send every RPC random, hostile and mutated bytes: make fuzz-rpc FUZZ_SECONDS=60
+	PYTHONPATH=tests $(BIN)/python -m fuzz.rpc_fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
+chaos: $(SETUP) kernels ## Harm a server under load at random, and judge what clients receive: make chaos CHAOS_FAULTS=100
+	PYTHONPATH=tests $(BIN)/python -m chaos --faults $(CHAOS_FAULTS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+soak: $(SETUP) kernels ## Cancelled calls, workers' deaths and too much load, by the thousand: what a server keeps of them
+	PYTHONPATH=tests $(BIN)/python -m soak.cancelled_rpcs
+	PYTHONPATH=tests $(BIN)/python -m soak.worker_deaths
+	PYTHONPATH=tests $(BIN)/python -m soak.overload
 
 fuzz: $(SETUP) kernels ## Try formulas that no one would write, for ten CPU-minutes: make fuzz FUZZ_SECONDS=60
 	PYTHONPATH=tests $(BIN)/python -m fuzz --cpu-seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)

@@ -3,7 +3,6 @@
 `Wait` never answers, `Write` sends messages as large and as many as our server does, `Count` tells how many calls of
 both are open.
 """
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
 import asyncio
 import signal

@@ -4,7 +4,6 @@ A third each: cancelled while they wait for work, during a blocked write, and by
 ours, a server that is nothing but grpc.aio gets the same, since grpc itself keeps some memory of a cancelled call
 (grpc/grpc#43360).
 """
-# mypy: allow-untyped-calls
 
 import argparse
 import asyncio

@@ -2,7 +2,6 @@
 
 The symbol WAITS is done once the file MARKER is there; BIG has results of several messages.
 """
-# mypy: allow-untyped-defs, allow-untyped-calls
 
 import asyncio
 import sys
@@ -18,7 +17,7 @@ ROWS = 150_000
 
 def main():
     repository = MemoryRepository(["BIG", "WAITS"], rows=ROWS, marker=sys.argv[1])
-    app.create_candle_repository = lambda _config: repository  # type: ignore[attr-defined, assignment]
+    app.create_candle_repository = lambda _config: repository
     config = ServerConfig(
         listen="127.0.0.1:0",
         store=Path("unused"),

@@ -4,7 +4,6 @@ A server that takes eight jobs at once has eighty clients that send one job afte
 each refusal, whatever it says. What is accepted must be finished whole, what is refused refused at once, health
 answered, and memory flat.
 """
-# mypy: allow-untyped-calls
 
 import argparse
 import asyncio

@@ -1,5 +1,4 @@
 """The servers whose calls are cancelled: ours, and one that is nothing but grpc.aio."""
-# mypy: allow-untyped-calls
 
 import os
 import signal
