@@ -88,7 +88,7 @@ def recoveries(
     times = sorted(came.values())
     found = Recoveries()
     for record in records:
-        if record.kind not in kinds or record.stage == "idle":
+        if record.kind not in kinds or record.stage in {"idle", "tracker"}:  # after which nobody waits
             continue
         death = record.nanoseconds
         new = [load for load in loads[bisect_right(load_times, death) :][:_MOST_LOADS] if began[load.process] > death]

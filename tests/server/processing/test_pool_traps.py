@@ -103,6 +103,8 @@ def create(settings):
 
 
 def harm(how):
+    """Does it in workers; where it would be the end of the tests themselves, it breaks the pool only."""
+    assert multiprocessing.parent_process() is not None
     exec(HARMS[how], {})
 
 
