@@ -25,6 +25,7 @@ from candelabra_server.processing.executors.local_pool import (
     hard_stop,
     has_silently_died,
     is_broken,
+    kill_worker,
     launch_workers,
     worker_processes,
 )
@@ -235,12 +236,8 @@ class WorkerPool:
     def end_worker(self, process_id: int) -> None:
         """Ends a worker that has had all its time; the pool breaks."""
         made = self._made
-        if made is None or made.executor is not self.executor:
-            return
-        for process in worker_processes(made.executor):
-            if process.pid == process_id and process.is_alive():
-                made.overtime.add(process_id)
-                process.kill()
+        if made is not None and made.executor is self.executor and kill_worker(made.executor, process_id):
+            made.overtime.add(process_id)
 
     def end_broken(self) -> Mapping[int, WorkerDeath]:
         """Ends every process of the pool; tells, by process id, how those died that were not ended with it. Blocks.

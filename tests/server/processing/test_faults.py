@@ -12,14 +12,14 @@ import psutil
 import pytest
 
 from candelabra_server.config import TimeLimits
-from candelabra_server.errors import JobTimeLimitError
+from candelabra_server.errors import JobTimeLimitError, UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import dispatcher
 from candelabra_server.processing.executors.local_pool import worker_processes
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from support.faulty_repository import FaultyRepository, loads_of
 from support.jobs import job
-from support.workers import run_until
+from support.workers import run_until, sleep_in_worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the faults are signals")
 
@@ -241,3 +241,16 @@ def test_the_deadline_goes_with_the_work_and_no_clock_of_the_wall_is_asked(tmp_p
     monkeypatch.setattr(time, "time", lambda: real() + next(years))
     found = run(make_engine(tmp_path, {}, *SYMBOLS, symbol_seconds=60, job_seconds=60), job(SYMBOLS, "close"))
     assert {outcome(result) for result in found.values()} == {("ok", 1)}
+
+
+def test_workers_that_do_not_answer_at_their_start_are_given_up_one_after_the_other(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("candelabra_server.processing.worker_pool._worker_ping", _hang)
+    with make_engine(tmp_path, {}, "A", grace_seconds=0.01) as engine:
+        with pytest.raises(UnavailableError, match="cannot be started"):
+            asyncio.run(asyncio.wait_for(engine._pool.start(), 60))
+        assert engine._pool.generation == 3
+    assert sum("did not answer" in record.getMessage() for record in caplog.records) == 3
+
+
+def _hang(*_):
+    sleep_in_worker(3_600)

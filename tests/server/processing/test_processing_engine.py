@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from unittest.mock import MagicMock
 
+import psutil
 import pytest
 
 from candelabra.worker.v1 import SymbolTask
@@ -290,6 +291,39 @@ def test_work_for_an_engine_without_a_pool_is_refused():
         engine._executor.shutdown()
         with pytest.raises(BrokenProcessPool, match="being ended"):
             engine._pool.submit(b"")
+
+
+@pytest.mark.parametrize("error", [EOFError("the process that starts workers died"), OSError("no more processes")])
+def test_a_pool_whose_workers_cannot_all_be_started_is_ended_and_the_next_one_works(monkeypatch, error):
+    """Those that were started already are ended with it."""
+    real, started = ProcessPoolExecutor._spawn_process, []
+
+    def refuse(pool):
+        real(pool)
+        started.extend(worker_processes(pool))
+        raise error
+
+    with make_engine() as engine:
+        pool = engine._pool
+        with monkeypatch.context() as refusing:
+            refusing.setattr(ProcessPoolExecutor, "_spawn_process", refuse)
+            pool.launch(pool.shutdowns)
+        assert not pool.is_running(pool.shutdowns)
+        assert len(started) == 1
+        run_until(lambda: not psutil.pid_exists(started[0].pid))
+        pool.launch(pool.shutdowns)
+        assert pool.is_running(pool.shutdowns)
+        assert pool.generation == 2
+
+
+def test_a_pool_without_work_has_neither_workers_to_end_nor_stopped_ones():
+    engine = make_engine()
+    assert engine._pool.stopped_workers() == []
+    engine._pool.end_worker(1)
+    with engine:
+        assert engine._pool.stopped_workers() == []
+        engine._pool.end_worker(1)
+        assert engine._pool.end_broken() == {}
 
 
 def test_work_that_comes_just_after_a_shutdown_is_refused(monkeypatch):

@@ -28,6 +28,7 @@ __all__ = [
     "hard_stop",
     "has_silently_died",
     "is_broken",
+    "kill_worker",
     "launch_workers",
     "worker_processes",
 ]
@@ -97,6 +98,15 @@ def hard_stop(pool: ProcessPoolExecutor, *, grace_seconds: float) -> frozenset[i
         _free_manager(manager, results)
     _kill_orphans(processes)
     return killed
+
+
+def kill_worker(pool: ProcessPoolExecutor, process_id: int) -> bool:
+    """Ends one worker, if it lives, which breaks the pool; whether it did. Does not wait, and reads no exit code."""
+    for process in worker_processes(pool):
+        if process.pid == process_id and not connection.wait([process.sentinel], timeout=0):
+            process.kill()
+            return True
+    return False
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from candelabra_server.processing.executors.local_pool import (
     hard_stop,
     has_silently_died,
     is_broken,
+    kill_worker,
+    launch_workers,
     worker_processes,
 )
 from support.workers import run_until, sleep_in_worker
@@ -156,3 +158,36 @@ def test_a_shutdown_where_no_thread_can_be_started_is_not_watched(monkeypatch):
         with bounded_shutdown(pool, warn_seconds=0, limit_seconds=0):
             pool.shutdown(wait=True)
     assert is_broken(pool)
+
+
+def test_all_workers_of_a_pool_are_started_before_it_has_work_and_no_more_after(pool):
+    launch_workers(pool)
+    started = [process.pid for process in worker_processes(pool)]
+    assert len(started) == 2
+    assert pool.submit(os.getpid).result(timeout=60) in started
+    launch_workers(pool)
+    assert [process.pid for process in worker_processes(pool)] == started
+
+
+def test_a_pool_whose_workers_have_had_no_work_is_stopped_hard_too(pool):
+    launch_workers(pool)
+    processes = worker_processes(pool)
+    assert hard_stop(pool, grace_seconds=60) == {process.pid for process in processes}
+    assert not any(psutil.pid_exists(process.pid) for process in processes)
+
+
+def test_a_pool_that_cannot_start_its_workers_ahead_starts_them_with_its_work():
+    class Unknown:
+        pass
+
+    launch_workers(Unknown())
+
+
+def test_one_worker_is_killed_once(pool):
+    launch_workers(pool)
+    first, second = [process.pid for process in worker_processes(pool)]
+    assert kill_worker(pool, first)
+    run_until(lambda: not psutil.pid_exists(first))
+    assert not kill_worker(pool, first)
+    assert not kill_worker(pool, 1)
+    assert psutil.pid_exists(second)

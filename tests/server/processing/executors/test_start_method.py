@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from candelabra_server.processing.executors.local_pool import create_pool
-from candelabra_server.processing.executors.start_method import worker_context
+from candelabra_server.processing.executors.start_method import helper_process, worker_context
 from support.workers import run_until
 
 
@@ -22,6 +22,7 @@ def test_workers_are_never_forked_from_this_process():
 def test_spawn_is_used_where_there_is_no_forkserver(monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     assert worker_context().get_start_method() == "spawn"
+    assert helper_process() is None
 
 
 def test_the_environment_of_this_process_stays_as_it_was(monkeypatch):
