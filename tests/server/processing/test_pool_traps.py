@@ -38,7 +38,7 @@ from candelabra_server.errors import ConfigurationError, Reason, SymbolFailure, 
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import dispatcher, worker_pool
 from candelabra_server.processing.executors import local_pool, start_method
-from candelabra_server.processing.executors.local_pool import create_pool, worker_processes
+from candelabra_server.processing.executors.local_pool import create_pool, is_broken, worker_processes
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.processing.result_transport import PacketWriter, ResultSlots, SlotMapping, TransportSettings
 from candelabra_server.processing.worker_logging import CarriedRecord
@@ -182,6 +182,12 @@ def outcomes(engine, *symbols):
     results = run(engine.process_batch(job(list(symbols), "close")))
     assert [result.symbol for result in results] == list(symbols)
     return {result.symbol: (result.error.reason or "ok", result.attempts) for result in results}
+
+
+def kill_a_worker(engine):
+    """Returns when the pool knows."""
+    os.kill(worker_processes(engine._executor)[0].pid, signal.SIGKILL)
+    run_until(lambda: is_broken(engine._executor))
 
 
 def has_ended(process):
@@ -430,8 +436,7 @@ def test_each_generation_has_a_place_for_results_of_its_own(tmp_path):
     """Pool rule 7: what a worker of an earlier one still writes reaches nobody."""
     with make_engine("A", transport=TransportSettings(tmp_path)) as engine:
         (first,) = used(engine, tmp_path)
-        (worker, *_) = worker_processes(engine._executor)
-        os.kill(worker.pid, signal.SIGKILL)
+        kill_a_worker(engine)
         (second,) = used(engine, tmp_path)
         assert engine._pool.generation == 2
     assert first != second
@@ -441,6 +446,27 @@ def used(engine, folder):
     """The files of results after a job."""
     assert outcomes(engine, "A") == {"A": ("ok", 1)}
     return sorted(folder.iterdir())
+
+
+def test_a_pool_is_made_anew_by_one_thread_at_a_time(monkeypatch):
+    """Pool rule 11."""
+    was_locked = []
+
+    def create_watched(workers):
+        def try_to_lock():
+            was_locked.append(not engine._pool.lock.acquire(blocking=False))
+
+        thread = threading.Thread(target=try_to_lock)
+        thread.start()
+        thread.join(60)
+        return create_pool(workers)
+
+    with make_engine("A") as engine:
+        assert outcomes(engine, "A") == {"A": ("ok", 1)}
+        monkeypatch.setattr(worker_pool, "create_pool", create_watched)
+        kill_a_worker(engine)
+        assert outcomes(engine, "A") == {"A": ("ok", 1)}
+    assert was_locked == [True]
 
 
 # The fault matrix (rule 15); "run" is in test_faults.py and test_engine_jobs.py.
@@ -480,7 +506,7 @@ def test_candles_that_do_harm_when_they_are_freed_harm_their_own_symbol_only(how
     """Pool rules 8, 9 and 15; Python passes over what is raised there."""
     bad = f"{how} at garbage"
     with make_engine(bad, *OTHERS) as engine:
-        found = outcomes(engine, *OTHERS, bad)
+        found = outcomes(engine, *OTHERS[:20], bad, *OTHERS[20:])
     assert found.pop(bad) == outcome
     assert set(found.values()) == {("ok", 1)}
 
