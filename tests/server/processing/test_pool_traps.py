@@ -32,7 +32,7 @@ import pytest
 
 from candelabra.v1 import ScreenResponse
 from candelabra_server import app, config, serve_settings
-from candelabra_server.config import ServerConfig
+from candelabra_server.config import ServerConfig, TimeLimits
 from candelabra_server.domain.candles import Candles
 from candelabra_server.errors import ConfigurationError, Reason, SymbolFailure, UnavailableError
 from candelabra_server.formulas.service import FormulaService
@@ -200,11 +200,18 @@ def has_ended(process):
 def test_a_worker_that_is_killed_in_the_middle_of_a_large_result_holds_nobody_up(tmp_path):
     """Pool trap 1: the standard pool reads for ever what never comes, since the server itself can still write there.
 
-    Where a worker cannot reach its slot, results take the pipe however large they are.
+    Where a worker cannot reach its slot, results take the pipe however large they are. Rule 10: the watch over the
+    workers' ends sees it; that nothing moves would be noticed only after the grace.
     """
     marker = tmp_path / "killed"
-    engine = make_engine("SENDS-HALF", "A", "B", rows=20_000, marker=str(marker), transport=TransportSettings(tmp_path))
-    with engine:
+    repository = HostileRepository(["SENDS-HALF", "A", "B"], rows=20_000, marker=str(marker))
+    with ProcessingEngine(
+        repository,
+        FormulaService(),
+        max_workers=WORKERS,
+        time_limits=TimeLimits(grace_seconds=3_600),
+        transport=TransportSettings(tmp_path),
+    ) as engine:
         executor = engine._ensure_executor()
         engine._pool.slots_of(executor).path.unlink()  # before a worker has mapped it
         found = outcomes(engine, "SENDS-HALF", "A", "B")
