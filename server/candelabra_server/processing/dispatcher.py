@@ -219,7 +219,7 @@ class Dispatcher:
             self._pump_later()
             return False
         lane.began(chunk, submitted.slot, symbol_seconds=plan.symbol_seconds, until_micros=plan.until_micros)
-        submitted.future.add_done_callback(partial(self._report, lane, chunk))
+        submitted.future.add_done_callback(partial(self._report, lane, chunk, submitted.slot))
         return True
 
     def _pump_later(self) -> None:
@@ -232,27 +232,28 @@ class Dispatcher:
         """Frees the slot of what has waited longest for a client; whether there was one."""
         return any(batch.move_out() for active in self._jobs.values() for batch in active.waiting)
 
-    def _report(self, lane: Lane, chunk: Chunk, future: Future[ChunkReply]) -> None:
+    def _report(self, lane: Lane, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply]) -> None:
         # Runs in a thread of the pool. A loop that was closed meanwhile has no job left to tell.
         try:
-            self._loop.call_soon_threadsafe(self._chunk_done, lane, chunk, future)
+            self._loop.call_soon_threadsafe(self._chunk_done, lane, chunk, slot, future)
         except RuntimeError:
-            known = lane.in_flight.get(chunk)
-            if known is not None and known.slot is not None:
-                known.slot.release()
+            if slot is not None:
+                slot.release()
 
-    def _chunk_done(self, lane: Lane, chunk: Chunk, future: Future[ChunkReply]) -> None:
+    def _chunk_done(self, lane: Lane, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply]) -> None:
         known = lane.ended(chunk)
-        batch = _Batch((), 0.0, known.slot)
+        batch = _Batch((), 0.0, slot)
         try:
-            batch = self._account(lane, chunk, known, future) or batch
+            batch = self._account(lane, chunk, known, slot, future) or batch
         finally:
             self._hand_over(chunk.job, batch)
         if lane.is_over:
             self._change(lane)
         self._pump()
 
-    def _account(self, lane: Lane, chunk: Chunk, known: InFlight, future: Future[ChunkReply]) -> _Batch | None:
+    def _account(
+        self, lane: Lane, chunk: Chunk, known: InFlight, slot: Slot | None, future: Future[ChunkReply]
+    ) -> _Batch | None:
         """Tells the scheduler what became of a chunk; gives what may be sent of it."""
         error = None if future.cancelled() else future.exception()
         if future.cancelled() or isinstance(error, BrokenProcessPool):
@@ -261,7 +262,7 @@ class Dispatcher:
         if error is None:
             reply = future.result()
             try:
-                packet = PacketReader(reply, known.slot)
+                packet = PacketReader(reply, slot)
             except Exception as unreadable:  # noqa: BLE001 - whatever it is, no job may wait for ever
                 error = unreadable
             else:
@@ -269,7 +270,7 @@ class Dispatcher:
                     self._breaks = 0
                 self._scheduler.finished(chunk, reply.seconds, done=packet.symbols, result_bytes=reply.result_bytes)
                 replay(packet.logs)
-                return self._batch(chunk.job, _done(chunk, packet), reply.seconds, known.slot)
+                return self._batch(chunk.job, _done(chunk, packet), reply.seconds, slot)
         logger.error("a chunk of %d symbols failed outside of its worker", len(chunk.symbols), exc_info=error)
         self._scheduler.finished(chunk, 0.0)
         return self._batch(chunk.job, [_failed(chunk.job, symbol, _internal()) for symbol in chunk.symbols], 0.0)
@@ -308,7 +309,8 @@ class Dispatcher:
             else:
                 await self._start_or_end_quarantine()
         except asyncio.CancelledError as error:
-            self._fail_all(_unavailable(error))
+            if self._jobs:
+                self._fail_all(_unavailable(error))
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise

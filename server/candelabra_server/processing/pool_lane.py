@@ -10,12 +10,14 @@ What the watch sees, it sees by the marks that workers leave (see marks.py):
 - a worker that is dead, which the standard pool never reports when it died while it sent a result;
 - a symbol that has had all its time, or a chunk that is not wanted any more, whose worker does not look up: after
   the grace that worker is ended;
-- a pool in which nothing moves, since a process that was stopped holds a lock: it is ended whole.
+- a worker that a signal has stopped, which is ended after twice the grace, whatever it is at;
+- a pool in which nothing moves, since such a process holds a lock, or for whatever reason: it is ended whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -26,8 +28,6 @@ from candelabra_server.processing.result_transport import ChunkReply, Slot
 from candelabra_server.processing.scheduling import Chunk
 
 __all__ = ["InFlight", "Lane", "Lost", "Submitted", "WorkerPool"]
-
-_NEVER = 1 << 62
 
 
 class Submitted(NamedTuple):
@@ -55,6 +55,9 @@ class WorkerPool(Protocol):
     def has_silently_died(self) -> bool:
         """Whether a worker is dead and the pool does not say so (yet)."""
 
+    def stopped_workers(self) -> Iterable[int]:
+        """Ids of worker processes that a signal has stopped."""
+
     def end_worker(self, process_id: int) -> None:
         """Ends a worker that has had all its time; the pool breaks."""
 
@@ -77,7 +80,8 @@ class InFlight:
 
     number: int
     """Counts what was submitted."""
-    slot: Slot | None
+    slot: Callable[[], Slot | None]
+    """Not kept from here: who waits for the chunk has it, and when an event loop is closed before, nobody has."""
     symbol_micros: int
     """For each of its symbols."""
     until_micros: int
@@ -86,12 +90,14 @@ class InFlight:
     def tell_to_stop(self) -> None:
         """Nobody wants the chunk any more."""
         self.until_micros = min(self.until_micros, monotonic_micros())
-        if self.slot is not None:
-            self.slot.tell_to_stop()
+        slot = self.slot()
+        if slot is not None:
+            slot.tell_to_stop()
 
     def mark(self) -> Mark:
         """Where its worker is."""
-        return self.slot.mark() if self.slot is not None else Mark(0, 0, 0)
+        slot = self.slot()
+        return slot.mark() if slot is not None else Mark(0, 0, 0)
 
 
 class Lost(NamedTuple):
@@ -114,6 +120,8 @@ class Lane:
         self._grace_micros = int(grace_seconds * 1_000_000)
         self._submitted = 0
         self._moved_micros = 0
+        self._stopped: dict[int, int] = {}
+        """When a worker was first seen to be stopped, by its id."""
         self._suspicion = ""
 
     @property
@@ -126,7 +134,12 @@ class Lane:
         if not self.in_flight:
             self._moved_micros = monotonic_micros()
         self._submitted += 1
-        self.in_flight[chunk] = InFlight(self._submitted, slot, int(symbol_seconds * 1_000_000), until_micros or _NEVER)
+        self.in_flight[chunk] = InFlight(
+            self._submitted,
+            weakref.ref(slot) if slot is not None else _no_slot,
+            int(symbol_seconds * 1_000_000),
+            until_micros,
+        )
 
     def ended(self, chunk: Chunk) -> InFlight:
         """The pool has the chunk no more."""
@@ -146,12 +159,14 @@ class Lane:
     def watch(self) -> tuple[list[int], str]:
         """Looks at what is in flight: workers to be ended, and why the whole pool is to be, said the second time."""
         now = monotonic_micros()
+        self._stopped = {process: self._stopped.get(process, now) for process in self.pool.stopped_workers()}
         marks = {chunk: known.mark() for chunk, known in self.in_flight.items()}
         late = [
             marks[chunk].process
             for chunk, known in self.in_flight.items()
             if self._is_late(marks[chunk], known, len(chunk.symbols), now)
         ]
+        late += [process for process, since in self._stopped.items() if now > since + 2 * self._grace_micros]
         suspicion = ""
         if self.pool.has_silently_died():
             suspicion = "a worker died and its pool did not notice"
@@ -177,3 +192,7 @@ class Lane:
         ):
             return True
         return not any(mark.is_begun for mark in marks.values()) and now > self._moved_micros + patience
+
+
+def _no_slot() -> None:
+    """Of a chunk that has none."""

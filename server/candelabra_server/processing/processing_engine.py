@@ -119,6 +119,7 @@ class ProcessingEngine(IProcessingEngine):
                 configs=partial(worker_configs, candle_repo, formula_service),
                 transport=self._transport,
                 shutdown_limit_seconds=shutdown_limit_seconds,
+                grace_seconds=self._time_limits.grace_seconds,
             )
             for workers in (self._max_workers, 1)
         )
@@ -298,17 +299,17 @@ class ProcessingEngine(IProcessingEngine):
         """What the collector makes of a plan's results, as they are done."""
         self._admission.check(len(plan.symbols))
         if not self._pool.is_running(shutdowns):
-            await asyncio.to_thread(self._start_first_worker, shutdowns)
+            await asyncio.to_thread(self._launch, shutdowns)
         async with aclosing(self._dispatcher().deliver(plan, collector)) as batches:
             async for messages in batches:
                 yield messages
 
-    def _start_first_worker(self, shutdowns: int) -> None:
+    def _launch(self, shutdowns: int) -> None:
         with self._pool.lock:
             if self._pool.shutdowns != shutdowns:
                 raise EngineShutDownError
             self._ensure_executor()
-        self._pool.start_first_worker(shutdowns)
+        self._pool.launch(shutdowns)
 
     async def _planned(self, make: Callable[[], _Plan]) -> _Plan:
         """Plans in a thread; a caller that is cancelled meanwhile leaves no snapshot open."""

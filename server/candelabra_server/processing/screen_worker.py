@@ -21,12 +21,11 @@ from candelabra_server.errors import CandelabraError, Reason, SymbolFailure
 from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.service import CompiledFormula
 from candelabra_server.processing.symbol_watch import ChunkUnwantedError, SymbolWatch
+from candelabra_server.processing.worker_failures import out_of_memory, unexpected
 
 __all__ = ["fail_symbols", "last_candles", "screen_failure", "screen_symbols"]
 
 logger = logging.getLogger(__name__)
-
-_INTERNAL = "the worker met an unexpected error; the server's log has the cause"
 
 
 def last_candles(
@@ -106,9 +105,12 @@ def screen_symbols(
             raise
         except CandelabraError as failure:
             failures.append(screen_failure(symbol, failure))
+        except MemoryError:
+            logger.exception("not enough memory to screen %s", symbol)
+            failures.append(screen_failure(symbol, out_of_memory()))
         except BaseException:  # SystemExit and KeyboardInterrupt of a plugged-in repository included
             logger.exception("cannot screen %s", symbol)
-            failures.append(screen_failure(symbol, SymbolFailure(_INTERNAL, reason=Reason.INTERNAL)))
+            failures.append(screen_failure(symbol, unexpected()))
     return ScreenedChunk(
         symbols=passed,
         as_of_micros=np.array(times, dtype="<i8").tobytes(),
@@ -129,5 +131,5 @@ def screen_failure(symbol: str, failure: CandelabraError) -> ScreenFailure:
         error = SymbolError(reason=str(failure.reason), message=failure.message, metadata=dict(failure.metadata))
     except (TypeError, ValueError):
         logger.exception("cannot send why %s failed", symbol)
-        error = SymbolError(reason=str(Reason.INTERNAL), message=_INTERNAL)
+        error = SymbolError(reason=str(Reason.INTERNAL), message=unexpected().message)
     return ScreenFailure(symbol=symbol, error=error)

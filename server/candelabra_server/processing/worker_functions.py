@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeVar
 from candelabra.v1 import ProcessingResult
 from candelabra.worker.v1 import ChunkTask, JobTask, SymbolTask
 from candelabra_server.candles.factory import create_candle_repository
-from candelabra_server.errors import CandelabraError, Reason, SymbolFailure, WorkerStartError
+from candelabra_server.errors import CandelabraError, WorkerStartError
 from candelabra_server.formulas.compiled.loading import load_machine
 from candelabra_server.formulas.factory import create_formula_service
 from candelabra_server.processing.marks import MarkWriter
@@ -37,6 +37,7 @@ from candelabra_server.processing.result_transport import ChunkReply, PacketRead
 from candelabra_server.processing.screen_worker import fail_symbols
 from candelabra_server.processing.symbol_watch import ChunkUnwantedError, SymbolWatch
 from candelabra_server.processing.symbol_work import Environment, SymbolWork, WorkBuffers
+from candelabra_server.processing.worker_failures import out_of_memory, unexpected
 from candelabra_server.processing.worker_logging import CarriedRecord, RecordCollector
 
 __all__ = ["WorkerReport"]
@@ -176,7 +177,7 @@ def _run(chunk: ChunkTask, work: SymbolWork, packet: PacketWriter, watch: Symbol
             done = packet.add_message(_failure_message(symbol, done))
         if not done and not packet.symbols:  # the next chunk would have no more room
             logger.error("what is to be sent of %s is larger than a slot", symbol)
-            done = packet.add_message(_failure_message(symbol, _internal_failure()))
+            done = packet.add_message(_failure_message(symbol, unexpected()))
         if not done:
             return
 
@@ -207,7 +208,7 @@ def _screen(chunk: ChunkTask, work: SymbolWork, packet: PacketWriter, watch: Sym
         answer = fail_symbols(symbols, answer)
     if not packet.add_message(answer.SerializeToString(), symbols=len(symbols)):
         logger.error("the answer of %d symbols is larger than a slot", len(symbols))
-        packet.add_message(fail_symbols(symbols, _internal_failure()).SerializeToString(), symbols=len(symbols))
+        packet.add_message(fail_symbols(symbols, unexpected()).SerializeToString(), symbols=len(symbols))
 
 
 def _fail(chunk: ChunkTask, failure: CandelabraError, packet: PacketWriter) -> None:
@@ -227,11 +228,7 @@ def _failure_message(symbol: str, failure: CandelabraError) -> bytes:
         return encode_failure(symbol, failure)
     except (TypeError, ValueError):
         logger.exception("cannot send why %s failed", symbol)
-        return encode_failure(symbol, _internal_failure())
-
-
-def _internal_failure() -> SymbolFailure:
-    return SymbolFailure("the worker met an unexpected error; the server's log has the cause", reason=Reason.INTERNAL)
+        return encode_failure(symbol, unexpected())
 
 
 def _guarded(work: Callable[[], _T], subject: str) -> _T | CandelabraError:
@@ -244,10 +241,10 @@ def _guarded(work: Callable[[], _T], subject: str) -> _T | CandelabraError:
         return failure
     except MemoryError:
         logger.exception("not enough memory for %s", subject)
-        return SymbolFailure("a worker process has not enough memory for it", reason=Reason.OUT_OF_MEMORY)
+        return out_of_memory()
     except BaseException:  # SystemExit and KeyboardInterrupt of a plugged-in repository included
         logger.exception("cannot process %s", subject)
-        return _internal_failure()
+        return unexpected()
 
 
 def _environment(candle_repo_config: str, formula_service_config: str) -> Environment:

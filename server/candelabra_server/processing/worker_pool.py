@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
+import time
 import weakref
-from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from typing import Any, NamedTuple
+from multiprocessing.process import BaseProcess
+from typing import Any, NamedTuple, TypeVar
 
 from candelabra.worker.v1 import ChunkTask
 from candelabra_server.errors import EngineShutDownError, UnavailableError
@@ -24,8 +25,10 @@ from candelabra_server.processing.executors.local_pool import (
     hard_stop,
     has_silently_died,
     is_broken,
+    launch_workers,
     worker_processes,
 )
+from candelabra_server.processing.executors.process_states import is_stopped
 from candelabra_server.processing.executors.start_method import helper_process, worker_context
 from candelabra_server.processing.executors.worker_deaths import ENDED_WITH_POOL, WorkerDeath, memory_kills
 from candelabra_server.processing.pool_lane import Submitted
@@ -36,14 +39,20 @@ from candelabra_server.processing.worker_logging import replay
 
 __all__ = ["WorkerPool"]
 
+_T = TypeVar("_T")
+
 logger = logging.getLogger("candelabra_server.processing.processing_engine")
 """The engine's: it is its life that is told of."""
 
 _SHUTDOWN_WARN_SECONDS = 5.0
 _BREAK_UP_GRACE_SECONDS = 0.5
 _PING_SECONDS = 60.0
-_FIRST_WORKER_SECONDS = 5.0
 _RECOVERY_ATTEMPTS = 3
+_HELPER_DEATH_CODE = 255
+"""What the standard library says of every worker when the process that starts workers has died."""
+_HELPER_DEATH_SECONDS = 1.0
+"""How long it may take until that process can be seen to be dead."""
+_HELPER_LOOK_SECONDS = 0.01
 
 
 class _Generation(NamedTuple):
@@ -66,6 +75,8 @@ class WorkerPool:
         configs: gives what workers build their repository and formula service from.
         transport: where workers put results.
         shutdown_limit_seconds: how long a shutdown waits for pending tasks before it kills the workers.
+        grace_seconds: a new worker that has not answered after twice that is given up, the next one after four
+            times that, and so on.
 
     Attributes:
         executor: the present one; None before the first and after a shutdown.
@@ -80,6 +91,7 @@ class WorkerPool:
         configs: Callable[[], WorkerConfigs],
         transport: TransportSettings,
         shutdown_limit_seconds: float,
+        grace_seconds: float,
     ) -> None:
         self.executor: ProcessPoolExecutor | None = None
         self.generation = 0
@@ -89,6 +101,8 @@ class WorkerPool:
         self._configs = configs
         self._transport = transport
         self._shutdown_limit_seconds = shutdown_limit_seconds
+        self._grace_seconds = grace_seconds
+        self._launched: ProcessPoolExecutor | None = None
         self._slots: tuple[ProcessPoolExecutor, ResultSlots] | None = None
         self._slots_lock = threading.Lock()
         self._made: _Generation | None = None
@@ -169,17 +183,18 @@ class WorkerPool:
             and executor is not None
             and slots is not None
             and slots[0] is executor
-            and bool(worker_processes(executor))
+            and self._launched is executor
             and not is_broken(executor)
         )
 
-    def start_first_worker(self, shutdowns: int) -> None:
-        """Waits until a pool without workers has one: starting it from the event loop would block that."""
-        executor = self._ensure_since(shutdowns)
-        with suppress(BrokenProcessPool, CancelledError, TimeoutError, OSError):  # which the job will meet itself
-            self.slots_of(executor)
-            if not worker_processes(executor):
-                executor.submit(os.getpid).result(_FIRST_WORKER_SECONDS)
+    def launch(self, shutdowns: int) -> None:
+        """Starts the workers and makes the place for their results, where there are none. Blocks.
+
+        Raises UnavailableError when the pool was shut down since `shutdowns` had this value; what else is wrong, the
+        first work will meet.
+        """
+        with suppress(BrokenProcessPool):
+            self._launched_since(shutdowns)
 
     # What the dispatcher needs (processing.pool_lane.WorkerPool).
 
@@ -193,19 +208,24 @@ class WorkerPool:
         executor = self.executor  # read once and without the lock, which a replacement holds for long
         if executor is None:
             raise EngineShutDownError
+        if self._launched is not executor:
+            raise BrokenProcessPool("this generation of the pool has no workers yet")
         slot = self.slots_of(executor).take()
         if slot is None:
             return None
+        placed = task + ChunkTask(slot=slot.to_message()).SerializeToString()
         try:
-            placed = task + ChunkTask(slot=slot.to_message()).SerializeToString()
-            return Submitted(executor.submit(_worker_process_chunk, placed), slot)
-        except BaseException as error:
-            slot.release()
-            if isinstance(error, BrokenProcessPool) or not isinstance(error, RuntimeError):
-                raise
-            if self.executor is executor:
-                raise BrokenProcessPool("this generation of the pool is being ended") from error
-            raise EngineShutDownError from error
+            return Submitted(self._given(executor, _worker_process_chunk, placed), slot)
+        except (BrokenProcessPool, EngineShutDownError):
+            slot.release()  # after any other error, the pool might have it all the same
+            raise
+
+    def stopped_workers(self) -> list[int]:
+        """Ids of worker processes that a signal has stopped."""
+        executor = self.executor
+        if executor is None:
+            return []
+        return [process.pid for process in worker_processes(executor) if process.pid and is_stopped(process.pid)]
 
     def has_silently_died(self) -> bool:
         """Whether a worker is dead and the pool does not say so (yet)."""
@@ -236,9 +256,8 @@ class WorkerPool:
                 return self._deaths[1]
             processes = worker_processes(executor)
             killed = hard_stop(executor, grace_seconds=_BREAK_UP_GRACE_SECONDS if is_broken(executor) else 0.0)
-            worker_context()  # sees to it that the process that starts workers lives
             deaths: dict[int, WorkerDeath] = {}
-            if helper_process() == made.helper_process:
+            if not self._helper_has_died(made, processes):
                 for process in processes:
                     process_id, exit_code = process.pid, process.exitcode
                     overtime = process_id in made.overtime
@@ -261,12 +280,14 @@ class WorkerPool:
     async def start(self) -> None:
         """Returns when a worker has answered; raises UnavailableError when none does."""
         configs, shutdowns = self._configs(), self.shutdowns
-        for _ in range(_RECOVERY_ATTEMPTS):
+        for attempt in range(1, _RECOVERY_ATTEMPTS + 1):
             try:
                 (ping,) = await asyncio.to_thread(self._submit_pings, configs, 1, shutdowns)
-                replay((await asyncio.wait_for(asyncio.wrap_future(ping), _PING_SECONDS)).logs)
+                async with asyncio.timeout(self._grace_seconds * 2**attempt):
+                    replay((await asyncio.wrap_future(ping)).logs)
             except (BrokenProcessPool, TimeoutError):
                 logger.warning("a new worker process did not answer", exc_info=True)
+                await asyncio.to_thread(self.end_broken)
             else:
                 return
         raise UnavailableError("worker processes cannot be started; the server's log has the cause")
@@ -304,11 +325,45 @@ class WorkerPool:
                 raise EngineShutDownError
             return self.ensure()
 
+    def _launched_since(self, shutdowns: int) -> ProcessPoolExecutor:
+        """The same with all its workers started, and a place for their results."""
+        with self.lock:
+            executor = self._ensure_since(shutdowns)
+            self.slots_of(executor)
+            if self._launched is not executor:
+                try:
+                    launch_workers(executor)
+                except (EOFError, OSError) as error:
+                    self.end_broken()
+                    raise BrokenProcessPool("not all worker processes could be started") from error
+                self._launched = executor
+            return executor
+
     def _submit_pings(self, configs: WorkerConfigs, count: int, shutdowns: int) -> list[Future[WorkerReport]]:
-        # The pool starts a worker for each task that finds none idle.
-        executor = self._ensure_since(shutdowns)
-        self.slots_of(executor)
-        return [executor.submit(_worker_ping, configs.candle_repo, configs.formula_service) for _ in range(count)]
+        executor = self._launched_since(shutdowns)
+        return [self._given(executor, _worker_ping, configs.candle_repo, configs.formula_service) for _ in range(count)]
+
+    def _given(self, executor: ProcessPoolExecutor, function: Callable[..., _T], *arguments: object) -> Future[_T]:
+        """A task that the pool has; BrokenProcessPool or EngineShutDownError where another thread ends it just now."""
+        try:
+            return executor.submit(function, *arguments)
+        except BrokenProcessPool:
+            raise
+        except RuntimeError as error:
+            if self.executor is executor:
+                raise BrokenProcessPool("this generation of the pool is being ended") from error
+            raise EngineShutDownError from error
+
+    @staticmethod
+    def _helper_has_died(made: _Generation, processes: Iterable[BaseProcess]) -> bool:
+        """Whether the process that starts workers is another one than it was, and their exit codes mean nothing."""
+        codes = {process.exitcode for process in processes}
+        until = time.monotonic() + (_HELPER_DEATH_SECONDS if codes == {_HELPER_DEATH_CODE} else 0.0)
+        while True:
+            worker_context()  # starts a new one when the old one is seen to be dead
+            if helper_process() != made.helper_process or time.monotonic() >= until:
+                return helper_process() != made.helper_process
+            time.sleep(_HELPER_LOOK_SECONDS)
 
     def _create(self) -> ProcessPoolExecutor:
         executor = create_pool(self._max_workers)

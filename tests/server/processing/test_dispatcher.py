@@ -57,6 +57,7 @@ class PretendedPool:
         self.is_open = True
         self.is_broken = False
         self.is_dead = False
+        self.stopped = []
         self.starts = 0
         self.ended_workers = []
         self.hold_end = threading.Event()
@@ -101,6 +102,9 @@ class PretendedPool:
 
     def has_silently_died(self):
         return self.is_dead
+
+    def stopped_workers(self):
+        return self.stopped
 
     def end_worker(self, process):
         self.ended_workers.append(process)

@@ -284,6 +284,9 @@ def test_work_for_an_engine_without_a_pool_is_refused():
     with pytest.raises(UnavailableError, match="shut down"):
         engine._pool.submit(b"")
     with engine:
+        with pytest.raises(BrokenProcessPool, match="has no workers yet"):
+            engine._pool.submit(b"")
+        engine._pool.launch(engine._pool.shutdowns)
         engine._executor.shutdown()
         with pytest.raises(BrokenProcessPool, match="being ended"):
             engine._pool.submit(b"")
@@ -297,7 +300,7 @@ def test_work_that_comes_just_after_a_shutdown_is_refused(monkeypatch):
             engine._executor = None
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    engine._executor = Ended()
+    engine._executor = engine._pool._launched = Ended()
     with pytest.raises(UnavailableError, match="shut down"):
         engine._pool.submit(b"")
 

@@ -1,14 +1,16 @@
 """The local pool: how a ProcessPoolExecutor is made, how it is ended for certain, how its deaths are seen.
 
-The standard pool has three weaknesses that this module covers, each measured on Python 3.11 and 3.13:
-a worker killed while it writes a large result leaves the pool's manager thread reading for ever and the
-pool never reports itself broken; `shutdown(wait=True)` then never returns; and a worker that is stuck
-delays it without limit. Where private attributes are needed, their absence is tolerated.
+The standard pool has four weaknesses that this module covers, each met on Python 3.11: a worker killed while it writes
+a large result leaves the pool's manager thread reading for ever and the pool never reports itself broken;
+`shutdown(wait=True)` then never returns; a worker that is stuck delays it without limit; and a worker that is started
+by `submit` while the pool breaks is ended by nobody. Where private attributes are needed, their absence is tolerated.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,10 +18,19 @@ from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
+from candelabra_server.processing.executors.process_states import is_orphaned_worker
 from candelabra_server.processing.executors.start_method import worker_context
 from candelabra_server.processing.worker_functions import _start_worker
 
-__all__ = ["bounded_shutdown", "create_pool", "hard_stop", "has_silently_died", "is_broken", "worker_processes"]
+__all__ = [
+    "bounded_shutdown",
+    "create_pool",
+    "hard_stop",
+    "has_silently_died",
+    "is_broken",
+    "launch_workers",
+    "worker_processes",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +45,18 @@ def create_pool(max_workers: int) -> ProcessPoolExecutor:
         initializer=_start_worker,
         initargs=(logging.getLogger("candelabra_server").getEffectiveLevel(),),
     )
+
+
+def launch_workers(pool: ProcessPoolExecutor) -> None:
+    """Starts all workers of a pool that has had no work yet; for others it does nothing.
+
+    The standard pool would start each when there is work for it, from whichever thread gives that: which blocks the
+    thread, and races with the end of a pool that breaks meanwhile. Raises what the system says when it refuses a
+    process, or EOFError when the process that starts workers has died; the pool is then to be ended.
+    """
+    launch = getattr(pool, "_launch_processes", None)
+    if launch is not None and getattr(pool, "_executor_manager_thread", None) is None:
+        launch()
 
 
 def worker_processes(pool: ProcessPoolExecutor) -> list[BaseProcess]:
@@ -66,13 +89,13 @@ def hard_stop(pool: ProcessPoolExecutor, *, grace_seconds: float) -> frozenset[i
     manager = getattr(pool, "_executor_manager_thread", None)
     results = getattr(pool, "_result_queue", None)
     pool.shutdown(wait=False, cancel_futures=True)
-    if manager is None:
-        return frozenset()
-    manager.join(grace_seconds)
-    if not manager.is_alive():
-        return frozenset()
-    killed = _kill(processes)
-    _free_manager(manager, results)
+    if manager is not None:
+        manager.join(grace_seconds)
+    killed: frozenset[int] = frozenset()
+    if manager is None or manager.is_alive():
+        killed = _kill(processes)
+        _free_manager(manager, results)
+    _kill_orphans(processes)
     return killed
 
 
@@ -129,6 +152,14 @@ def _kill(processes: Iterable[BaseProcess]) -> frozenset[int]:
     for process in living:
         connection.wait([process.sentinel], timeout=_JOIN_SECONDS)
     return frozenset(process.pid for process in living if process.pid is not None)
+
+
+def _kill_orphans(processes: Iterable[BaseProcess]) -> None:
+    """Ends workers that are taken for dead since the process that started them is, and that were stopped meanwhile."""
+    for process in processes:
+        if process.pid is not None and is_orphaned_worker(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def _free_manager(manager: threading.Thread | None, results: object) -> None:
