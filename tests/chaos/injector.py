@@ -36,8 +36,6 @@ _KINDS = {
 }
 """Of ordered harm, by weight."""
 _STAGES = {"start": 2, "load": 4, "compute": 3, "encode": 3, "write": 3}
-_UNSTOPPED = ("start",)
-"""Where no worker is stopped for good: the server gives one a minute to start."""
 _MOST_WAITING = 3
 _WAIT_SECONDS = 3.0
 _PAUSE_SECONDS = 0.5
@@ -92,7 +90,7 @@ class Injector:
         unfit: set[str] = set()
         if stage == "start":
             unfit |= SURVIVED.keys()  # a worker without a repository fails all that it is given, as it should
-        if stage in _UNSTOPPED or not self._lab.settings.stops:
+        if not self._lab.settings.stops:
             unfit |= ENDLESS.keys()
         kinds = {kind: weight for kind, weight in _KINDS.items() if kind not in unfit}
         self._lab.orders.give(self._number, self._choose(kinds), stage)

@@ -45,7 +45,7 @@ def _is_deserved(claim: Claim, met: Counter[str], around: Counter[str]) -> bool:
     delays = sum((met + around)[kind] for kind in _DELAYS)
     deaths = sum((met + around)[kind] for kind in DEADLY)
     return {
-        "INTERNAL": met["system exit"] + met["memory"] > 0,  # screens do not tell them apart
+        "INTERNAL": met["system exit"] > 0,
         "OUT_OF_MEMORY": met["memory"] > 0,
         "WORKER_DIED": is_poison(claim.symbol) or deaths + delays >= MAX_ATTEMPTS,
         "SYMBOL_TIME_LIMIT": delays > 0,
