@@ -32,13 +32,13 @@ import pytest
 
 from candelabra.v1 import ScreenResponse
 from candelabra_server import app, config, serve_settings
-from candelabra_server.config import ServerConfig
+from candelabra_server.config import ServerConfig, TimeLimits
 from candelabra_server.domain.candles import Candles
 from candelabra_server.errors import ConfigurationError, Reason, SymbolFailure, UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import dispatcher, worker_pool
 from candelabra_server.processing.executors import local_pool, start_method
-from candelabra_server.processing.executors.local_pool import create_pool, worker_processes
+from candelabra_server.processing.executors.local_pool import create_pool, is_broken, worker_processes
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.processing.result_transport import PacketWriter, ResultSlots, SlotMapping, TransportSettings
 from candelabra_server.processing.worker_logging import CarriedRecord
@@ -184,6 +184,12 @@ def outcomes(engine, *symbols):
     return {result.symbol: (result.error.reason or "ok", result.attempts) for result in results}
 
 
+def kill_a_worker(engine):
+    """Returns when the pool knows."""
+    os.kill(worker_processes(engine._executor)[0].pid, signal.SIGKILL)
+    run_until(lambda: is_broken(engine._executor))
+
+
 def has_ended(process):
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
@@ -194,11 +200,18 @@ def has_ended(process):
 def test_a_worker_that_is_killed_in_the_middle_of_a_large_result_holds_nobody_up(tmp_path):
     """Pool trap 1: the standard pool reads for ever what never comes, since the server itself can still write there.
 
-    Where a worker cannot reach its slot, results take the pipe however large they are.
+    Where a worker cannot reach its slot, results take the pipe however large they are. Rule 10: the watch over the
+    workers' ends sees it; that nothing moves would be noticed only after the grace.
     """
     marker = tmp_path / "killed"
-    engine = make_engine("SENDS-HALF", "A", "B", rows=20_000, marker=str(marker), transport=TransportSettings(tmp_path))
-    with engine:
+    repository = HostileRepository(["SENDS-HALF", "A", "B"], rows=20_000, marker=str(marker))
+    with ProcessingEngine(
+        repository,
+        FormulaService(),
+        max_workers=WORKERS,
+        time_limits=TimeLimits(grace_seconds=3_600),
+        transport=TransportSettings(tmp_path),
+    ) as engine:
         executor = engine._ensure_executor()
         engine._pool.slots_of(executor).path.unlink()  # before a worker has mapped it
         found = outcomes(engine, "SENDS-HALF", "A", "B")
@@ -430,8 +443,7 @@ def test_each_generation_has_a_place_for_results_of_its_own(tmp_path):
     """Pool rule 7: what a worker of an earlier one still writes reaches nobody."""
     with make_engine("A", transport=TransportSettings(tmp_path)) as engine:
         (first,) = used(engine, tmp_path)
-        (worker, *_) = worker_processes(engine._executor)
-        os.kill(worker.pid, signal.SIGKILL)
+        kill_a_worker(engine)
         (second,) = used(engine, tmp_path)
         assert engine._pool.generation == 2
     assert first != second
@@ -441,6 +453,27 @@ def used(engine, folder):
     """The files of results after a job."""
     assert outcomes(engine, "A") == {"A": ("ok", 1)}
     return sorted(folder.iterdir())
+
+
+def test_a_pool_is_made_anew_by_one_thread_at_a_time(monkeypatch):
+    """Pool rule 11."""
+    was_locked = []
+
+    def create_watched(workers):
+        def try_to_lock():
+            was_locked.append(not engine._pool.lock.acquire(blocking=False))
+
+        thread = threading.Thread(target=try_to_lock)
+        thread.start()
+        thread.join(60)
+        return create_pool(workers)
+
+    with make_engine("A") as engine:
+        assert outcomes(engine, "A") == {"A": ("ok", 1)}
+        monkeypatch.setattr(worker_pool, "create_pool", create_watched)
+        kill_a_worker(engine)
+        assert outcomes(engine, "A") == {"A": ("ok", 1)}
+    assert was_locked == [True]
 
 
 # The fault matrix (rule 15); "run" is in test_faults.py and test_engine_jobs.py.
@@ -480,7 +513,7 @@ def test_candles_that_do_harm_when_they_are_freed_harm_their_own_symbol_only(how
     """Pool rules 8, 9 and 15; Python passes over what is raised there."""
     bad = f"{how} at garbage"
     with make_engine(bad, *OTHERS) as engine:
-        found = outcomes(engine, *OTHERS, bad)
+        found = outcomes(engine, *OTHERS[:20], bad, *OTHERS[20:])
     assert found.pop(bad) == outcome
     assert set(found.values()) == {("ok", 1)}
 
