@@ -126,10 +126,10 @@ def fail_symbols(symbols: Sequence[str], failure: CandelabraError) -> ScreenedCh
 
 
 def screen_failure(symbol: str, failure: CandelabraError) -> ScreenFailure:
-    """A failure as a message; a plug-in's own failure may have texts that no message can hold."""
+    """A failure as a message; a plug-in's own failure may be one that cannot be told."""
     try:
         error = SymbolError(reason=str(failure.reason), message=failure.message, metadata=dict(failure.metadata))
-    except (TypeError, ValueError):
+    except BaseException:  # as in worker_functions.py
         logger.exception("cannot send why %s failed", symbol)
         error = SymbolError(reason=str(Reason.INTERNAL), message=unexpected().message)
     return ScreenFailure(symbol=symbol, error=error)

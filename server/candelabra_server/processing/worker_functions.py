@@ -223,10 +223,10 @@ def _fail(chunk: ChunkTask, failure: CandelabraError, packet: PacketWriter) -> N
 
 
 def _failure_message(symbol: str, failure: CandelabraError) -> bytes:
-    """A failure as a message; a plug-in's own failure may have texts that no message can hold."""
+    """A failure as a message; a plug-in's own failure may be one that cannot be told."""
     try:
         return encode_failure(symbol, failure)
-    except (TypeError, ValueError):
+    except BaseException:  # texts that no message can hold, properties that raise or call sys.exit
         logger.exception("cannot send why %s failed", symbol)
         return encode_failure(symbol, unexpected())
 

@@ -258,9 +258,8 @@ class WorkerPool:
                 for process in processes:
                     process_id, exit_code = process.pid, process.exitcode
                     overtime = process_id in made.overtime
-                    if process_id is None or exit_code is None:
-                        continue
-                    if not overtime and (process_id in killed or exit_code == ENDED_WITH_POOL):
+                    is_innocent = process_id in killed or exit_code in {ENDED_WITH_POOL, None}
+                    if process_id is None or exit_code is None or (is_innocent and not overtime):
                         continue
                     deaths[process_id] = WorkerDeath.of(
                         process_id, exit_code, overtime=overtime, memory_kills_before=made.memory_kills

@@ -15,7 +15,8 @@ from candelabra_server.config import TimeLimits
 from candelabra_server.errors import JobTimeLimitError, UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import dispatcher
-from candelabra_server.processing.executors.local_pool import worker_processes
+from candelabra_server.processing.executors.local_pool import is_broken, worker_processes
+from candelabra_server.processing.executors.process_states import is_stopped
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from support.faulty_repository import FaultyRepository, loads_of
 from support.jobs import job
@@ -210,6 +211,20 @@ def test_the_death_of_the_process_that_starts_workers_is_nobodys_fault(tmp_path)
     assert {outcome(result) for result in results} == {("ok", 1)}
     assert all(report.preloaded for report in reports)
     assert environment["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_stopped_worker_does_not_outlive_the_process_that_started_it(tmp_path):
+    """It looks dead then, and a signal that would end it waits until it goes on."""
+    with make_engine(tmp_path, {}, "A") as engine:
+        asyncio.run(engine.warm_up())
+        first, *_ = old = [process.pid for process in worker_processes(engine._executor)]
+        os.kill(first, signal.SIGSTOP)
+        run_until(lambda: is_stopped(first))
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+        run_until(lambda: is_broken(engine._executor))
+        (result,) = asyncio.run(asyncio.wait_for(engine.process_batch(job("A", "close")), 60))
+        assert outcome(result) == ("ok", 1)
+        run_until(lambda: not any(map(psutil.pid_exists, old)))
 
 
 def test_a_job_that_is_not_finished_in_its_time_ends_and_leaves_its_worker_to_others(tmp_path):

@@ -46,7 +46,7 @@ def lane(clock):
 
 @dataclass(eq=False)
 class Chunk:
-    symbols: tuple
+    symbols: tuple[str, ...]
 
 
 def begin(lane, symbols=("A", "B"), *, symbol_seconds=2.0, until=1 << 62):

@@ -11,7 +11,6 @@ is there to fail in either. What comes nearest is here: the import and the makin
 """
 
 import asyncio
-import gc
 import json
 import logging
 import multiprocessing
@@ -24,7 +23,7 @@ import threading
 from concurrent.futures.process import _ResultItem
 from contextlib import aclosing
 from functools import partial
-from multiprocessing import connection, forkserver
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
@@ -33,8 +32,7 @@ import pytest
 from candelabra.v1 import ScreenResponse
 from candelabra_server import app, config, serve_settings
 from candelabra_server.config import ServerConfig, TimeLimits
-from candelabra_server.domain.candles import Candles
-from candelabra_server.errors import ConfigurationError, Reason, SymbolFailure, UnavailableError
+from candelabra_server.errors import ConfigurationError, UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import dispatcher, worker_pool
 from candelabra_server.processing.executors import local_pool, start_method
@@ -43,8 +41,9 @@ from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.processing.result_transport import PacketWriter, ResultSlots, SlotMapping, TransportSettings
 from candelabra_server.processing.worker_logging import CarriedRecord
 from support.faulty_repository import FaultyRepository, loads_of
+from support.hostile_repository import HARMS, HostileRepository
 from support.jobs import job
-from support.memory_repository import MemoryRepository, UnpicklableError, candles_of
+from support.memory_repository import MemoryRepository, UnpicklableError
 from support.screens import rows_of, screen
 from support.sized_repository import SizedRepository
 from support.workers import run_until
@@ -56,111 +55,6 @@ OTHERS = [f"S{number:02}" for number in range(40)]
 MEBIBYTE = 1024 * 1024
 LENGTH_BYTES = 4
 """What stands in front of each message of a pipe."""
-HALF = 65_536
-"""Bytes: what a pipe takes before its reader comes."""
-HARMS = {
-    "crash": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-    "exit": "import os; os._exit(3)",
-    "leave": "import sys; sys.exit(3)",
-    "error": "raise OSError('no such thing')",
-}
-
-
-# A plug-in: what its symbols do, they do in workers, which import this module.
-
-
-class HostileRepository(MemoryRepository):
-    """A symbol named "HOW at WHERE" does harm there; "COLLECTS" collects garbage, "SENDS-HALF" dies while it sends."""
-
-    def __init__(self, symbols, rows=100, marker=""):
-        super().__init__(symbols, rows, marker)
-        self._config = {"symbols": list(symbols), "rows": rows, "marker": marker}
-
-    def worker_config(self):
-        return {"type": f"{__name__}:create"} | self._config
-
-    def load(self, symbol, timeframe, date_range, **options):
-        how, _, where = symbol.partition(" at ")
-        if where in {"pickling", "unpickling"}:
-            raise (HarmfulWhenPickledError if where == "pickling" else HarmfulWhenUnpickledError)(how)
-        if where == "its text":
-            raise HarmfulToTellError(how)
-        if where == "garbage in a circle":
-            Circle(how)
-        if where == "garbage":
-            made = candles_of(symbol, self._rows)
-            return HarmfulCandles(how, made.open_time_micros, made.fields)
-        if symbol == "COLLECTS":
-            gc.collect()
-        if symbol == "SENDS-HALF" and not Path(self._marker).exists():
-            connection.Connection._send = die_while_sending(Path(self._marker))
-        return super().load(symbol, timeframe, date_range, **options)
-
-
-def create(settings):
-    """The factory that the configuration names."""
-    return HostileRepository(**{key: value for key, value in settings.items() if key != "type"})
-
-
-def harm(how):
-    """Does it in workers; where it would be the end of the tests themselves, it breaks the pool only."""
-    assert multiprocessing.parent_process() is not None
-    exec(HARMS[how], {})
-
-
-def die_while_sending(marker):
-    def send(self, message):
-        os.write(self._handle, memoryview(message)[:HALF])
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    return send
-
-
-class HarmfulWhenPickledError(Exception):
-    def __reduce__(self):
-        harm(*self.args)
-
-
-class HarmfulWhenUnpickledError(Exception):
-    def __reduce__(self):
-        return harm, self.args
-
-
-class HarmfulToTellError(SymbolFailure):
-    """A failure that cannot be put into a message; an error of it that would leave the worker does not unpickle."""
-
-    def __init__(self, how):
-        super().__init__("odd", reason=Reason.NO_CANDLES)
-        self._how = how
-
-    @property
-    def metadata(self):
-        if self._how == "error":
-            raise UnpicklableError("one", "two")
-        harm(self._how)
-
-    @metadata.setter
-    def metadata(self, _value):
-        pass
-
-
-class HarmfulCandles(Candles):
-    """Harms when the last reference is gone: in its worker, while it still is at its symbol."""
-
-    def __del__(self):
-        harm(self.symbol)
-
-
-class Circle:
-    """Harms when it is collected."""
-
-    def __init__(self, how):
-        gc.disable()  # which would come at any time
-        self.how, self.circle = how, self
-
-    def __del__(self):
-        harm(self.how)
 
 
 @pytest.fixture(autouse=True)
@@ -533,7 +427,7 @@ def test_a_failure_that_does_harm_when_it_is_told_fails_its_own_symbol_only(how)
     """Pool rules 5, 8 and 15."""
     bad = f"{how} at its text"
     with make_engine(bad, *OTHERS) as engine:
-        found = outcomes(engine, *OTHERS, bad)
+        found = outcomes(engine, *OTHERS[:20], bad, *OTHERS[20:])
     assert found.pop(bad)[0] in {"INTERNAL", "WORKER_DIED"}
     assert set(found.values()) == {("ok", 1)}
 

@@ -16,6 +16,7 @@ import pytest
 
 from candelabra.worker.v1 import SymbolTask
 from candelabra_server.errors import ConfigurationError, UnavailableError
+from candelabra_server.processing import worker_pool
 from candelabra_server.processing.executors.local_pool import worker_processes
 from candelabra_server.processing.processing_engine import IProcessingEngine, ProcessingEngine
 from support.jobs import job
@@ -314,6 +315,26 @@ def test_a_pool_whose_workers_cannot_all_be_started_is_ended_and_the_next_one_wo
         pool.launch(pool.shutdowns)
         assert pool.is_running(pool.shutdowns)
         assert pool.generation == 2
+
+
+def test_workers_are_not_started_for_work_from_before_a_shutdown():
+    with make_engine() as engine:
+        planned = engine._pool.shutdowns
+        engine.shutdown()
+        with pytest.raises(UnavailableError, match="shut down"):
+            engine._pool.launch(planned)
+        assert engine._executor is None
+
+
+@pytest.mark.parametrize(("seen", "has_died"), [([1, 1, 1, 2], True), ([1], False)])
+def test_a_helper_process_that_dies_is_waited_for_until_it_can_be_seen(seen, has_died, monkeypatch):
+    """Its workers are said to have ended with 255 before the system tells that it has ended itself."""
+    monkeypatch.setattr(worker_pool, "_HELPER_DEATH_SECONDS", 3_600.0 if has_died else 0.0)
+    monkeypatch.setattr(worker_pool, "worker_context", lambda: None)
+    answers = iter([*seen, *[seen[-1]] * 9])
+    monkeypatch.setattr(worker_pool, "helper_process", lambda: next(answers))
+    made = worker_pool._Generation(None, 1, 0, set())
+    assert worker_pool.WorkerPool._helper_has_died(made, [MagicMock(exitcode=255)]) is has_died
 
 
 def test_a_pool_without_work_has_neither_workers_to_end_nor_stopped_ones():
