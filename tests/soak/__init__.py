@@ -1,1 +1,4 @@
-"""What the server does the ten-thousandth time: `python -m soak.cancelled_rpcs`."""
+"""What a server does the ten-thousandth time, and what it keeps of it: `make soak`.
+
+`python -m soak.cancelled_rpcs`, `soak.worker_deaths` and `soak.overload` are its parts.
+"""
