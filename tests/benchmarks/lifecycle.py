@@ -10,12 +10,12 @@ import sys
 from benchmarks.lifecycle_subjects import SUBJECTS
 from benchmarks.report import Figure, publish, versions_of
 
-ENTER_LIMIT_MILLIS = 100.0
-"""What the specification allows for starting the executor."""
+LIMIT_MILLIS = 100.0
+"""What the specification allows for starting the executor, and what a worker's death may cost."""
 
 
 def main(*, runs: int) -> int:
-    """Measures every subject in fresh interpreters, in turns; 1 when `__enter__` takes 100 ms or more."""
+    """Measures every subject in fresh interpreters, in turns; 1 when `__enter__` or a recovery takes 100 ms."""
     measured: dict[str, list[dict[str, dict[str, float]]]] = {subject: [] for subject in SUBJECTS}
     for _ in range(runs):
         for subject, cycles in measured.items():
@@ -38,6 +38,10 @@ def main(*, runs: int) -> int:
     slowest = max(
         figure.value for figure in figures if figure.subject == "candelabra" and figure.work.startswith("__enter__")
     )
-    verdict = "within" if slowest < ENTER_LIMIT_MILLIS else "NOT within"
-    print(f"candelabra's __enter__ takes {slowest:.1f} ms: {verdict} the limit of {ENTER_LIMIT_MILLIS:.0f} ms")  # noqa: T201
-    return 0 if slowest < ENTER_LIMIT_MILLIS else 1
+    (recovery,) = [figure.value for figure in figures if figure.subject == "candelabra" and "killed" in figure.work]
+    is_kept = True
+    for what, value in (("__enter__", slowest), ("recovery from a worker's death", recovery)):
+        verdict = "within" if value < LIMIT_MILLIS else "NOT within"
+        is_kept = is_kept and value < LIMIT_MILLIS
+        print(f"candelabra's {what} takes {value:.1f} ms: {verdict} the limit of {LIMIT_MILLIS:.0f} ms")  # noqa: T201
+    return 0 if is_kept else 1
