@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
@@ -325,13 +325,15 @@ class WorkerPool:
         """The same with all its workers started, and a place for their results."""
         with self.lock:
             executor = self._ensure_since(shutdowns)
-            self.slots_of(executor)
             if self._launched is not executor:
-                try:
-                    launch_workers(executor)
-                except (EOFError, OSError) as error:
-                    self.end_broken()
-                    raise BrokenProcessPool("not all worker processes could be started") from error
+                with ThreadPoolExecutor(1) as beside:
+                    slots = beside.submit(self.slots_of, executor)  # takes as long as to start the workers
+                    try:
+                        launch_workers(executor)
+                    except (EOFError, OSError) as error:
+                        self.end_broken()
+                        raise BrokenProcessPool("not all worker processes could be started") from error
+                    slots.result()
                 self._launched = executor
             return executor
 
