@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,11 @@ __all__ = [
 DEFAULT_LISTEN = "127.0.0.1:50051"
 DEFAULT_STORE = Path("candelabra-data")
 
+_MOST_SYMBOL_SECONDS = 2_000_000
+"""Some 23 days: milliseconds of it have 32 bits."""
+_MOST_JOB_SECONDS = 1_000_000_000
+_MOST_WINDOWS_WORKERS = 61
+"""What Windows can wait for at once."""
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -53,6 +59,11 @@ class TimeLimits:
 
     def __post_init__(self) -> None:
         _require_above_zero(self, "symbol_seconds", "job_seconds", "grace_seconds")
+        for name, most in (("symbol_seconds", _MOST_SYMBOL_SECONDS), ("job_seconds", _MOST_JOB_SECONDS)):
+            if getattr(self, name) > most:
+                raise ConfigurationError(
+                    f"{name.replace('_', ' ')} must be {most:,} or less, not {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +143,8 @@ class ServerConfig:
 def available_cpus() -> int:
     """Processors that this process may use: affinity and a container's quota respected, at least 1."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 4
-    return max(1, min(affinity, _quota() or affinity))
+    usable = max(1, min(affinity, _quota() or affinity))
+    return min(usable, _MOST_WINDOWS_WORKERS) if sys.platform == "win32" else usable
 
 
 def _quota() -> int | None:

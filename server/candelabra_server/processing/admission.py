@@ -49,13 +49,14 @@ class Admission:
         """The life of one job, from before it is planned.
 
         Raises:
-            OverloadedError: there are too many.
+            OverloadedError: there are too many, or there is too much to do already.
         """
         most = self._limits.max_jobs
         if self.active_jobs >= most:
             raise self._refusal(Reason.TOO_MANY_JOBS, f"it has {most:,} jobs, as many as it takes", self._backlog())
         self.active_jobs += 1
         try:
+            self.check(1)  # which saves the planning of what would be refused after it
             yield
         finally:
             self.active_jobs -= 1

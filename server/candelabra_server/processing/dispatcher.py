@@ -45,8 +45,8 @@ from candelabra_server.processing.job_plan import JobPlan
 from candelabra_server.processing.marks import PREPARING, monotonic_micros
 from candelabra_server.processing.pool_lane import InFlight, Lane, Lost, WorkerPool
 from candelabra_server.processing.result_order import Done, ResultOrder
-from candelabra_server.processing.result_transport import ChunkReply, PacketReader, Slot
-from candelabra_server.processing.scheduling import MAX_ATTEMPTS, MAX_UNFETCHED_BYTES, Chunk, JobQueue, Scheduler
+from candelabra_server.processing.result_transport import ChunkReply, PacketReader, Slot, TransportSettings
+from candelabra_server.processing.scheduling import CHUNK_BYTES, MAX_ATTEMPTS, Chunk, JobQueue, Scheduler
 from candelabra_server.processing.worker_logging import replay
 
 __all__ = ["Collector", "Dispatcher"]
@@ -116,9 +116,14 @@ class Dispatcher:
         *,
         workers: int,
         time_limits: TimeLimits,
-        max_waiting_bytes: int = MAX_UNFETCHED_BYTES,
+        transport: TransportSettings | None = None,
     ) -> None:
-        self._scheduler = Scheduler(workers=workers, max_unfetched_bytes=max_waiting_bytes)
+        transport = transport or TransportSettings()
+        self._scheduler = Scheduler(
+            workers=workers,
+            max_unfetched_bytes=transport.max_waiting_bytes,
+            chunk_bytes=min(CHUNK_BYTES, transport.slot_bytes // 2),
+        )
         self._workers = Lane(pool, grace_seconds=time_limits.grace_seconds, is_ready=True)
         self._quarantine = Lane(quarantine, grace_seconds=time_limits.grace_seconds, is_ready=False)
         self._changes: dict[Lane, asyncio.Task[None]] = {}
@@ -218,7 +223,7 @@ class Dispatcher:
             self._scheduler.returned(chunk)
             self._pump_later()
             return False
-        lane.began(chunk, submitted.slot, symbol_seconds=plan.symbol_seconds, until_micros=plan.until_micros)
+        lane.began(chunk, submitted, symbol_seconds=plan.symbol_seconds, until_micros=plan.until_micros)
         submitted.future.add_done_callback(partial(self._report, lane, chunk, submitted.slot))
         return True
 
@@ -243,6 +248,8 @@ class Dispatcher:
     def _chunk_done(self, lane: Lane, chunk: Chunk, slot: Slot | None, future: Future[ChunkReply]) -> None:
         known = lane.ended(chunk)
         batch = _Batch((), 0.0, slot)
+        if known is None:
+            return  # it was given up, and its slot with its generation
         try:
             batch = self._account(lane, chunk, known, slot, future) or batch
         finally:
@@ -301,8 +308,7 @@ class Dispatcher:
 
     async def _changed(self, lane: Lane) -> None:
         try:
-            if lane is self._workers or lane.pool.is_open:
-                await self._judge(lane)
+            await self._judge(lane)
             if lane is self._workers:
                 await lane.pool.recover()
                 lane.is_ready = True
@@ -315,7 +321,7 @@ class Dispatcher:
             if task is not None and task.cancelling():
                 raise
         except Exception as error:  # noqa: BLE001 - whatever it is, no job may wait for ever
-            self._fail_all(_unavailable(error))
+            self._fail_all(_unavailable(error), only_suspects=lane is self._quarantine)
         finally:
             for lost in lane.take_lost():
                 self._scheduler.returned(lost.chunk)
@@ -336,10 +342,12 @@ class Dispatcher:
     async def _judge(self, lane: Lane) -> None:
         """Finds out who died, and what that means for what the broken pool had."""
         lost = lane.take_lost()
-        if not lost and lane is self._quarantine:
-            return  # it only had nothing to do any more
+        if not lost:
+            return
+        deaths: dict[int, WorkerDeath] = {}
         try:
-            deaths = await asyncio.to_thread(lane.pool.end_broken)
+            for generation in {one.generation for one in lost}:
+                deaths |= await asyncio.to_thread(lane.pool.end_broken, generation)
         except BaseException:
             lane.lost.extend(lost)
             raise
@@ -357,8 +365,10 @@ class Dispatcher:
     def _sentence(self, lane: Lane, lost: Lost, death: WorkerDeath | None, *, is_known: bool, strangers: bool) -> None:
         chunk, mark = lost.chunk, lost.mark
         is_within = PREPARING <= mark.position < len(chunk.symbols)
-        if mark.is_begun and (lane is self._quarantine or (death is not None and is_within)):
-            self._blame(chunk, min(max(mark.position, 0), len(chunk.symbols) - 1), mark.position == PREPARING, death)
+        is_its_own = lane is self._quarantine and (mark.is_begun or is_known)
+        if is_its_own or (mark.is_begun and death is not None and is_within):
+            position = min(max(mark.position, 0), len(chunk.symbols) - 1)
+            self._blame(chunk, position, mark.is_begun and mark.position == PREPARING, death)
         elif (mark.is_begun and (death is not None or not is_known)) or (not mark.is_begun and strangers):
             self._scheduler.puzzled(chunk)
         else:
@@ -387,9 +397,11 @@ class Dispatcher:
             if batch is not None:
                 self._hand_over(job, batch)
 
-    def _fail_all(self, error: UnavailableError) -> None:
+    def _fail_all(self, error: UnavailableError, *, only_suspects: bool = False) -> None:
+        """Ends all jobs, or those that have symbols under suspicion."""
         for job in self._jobs:
-            self._fail(job, error)
+            if job.suspects or not only_suspects:
+                self._fail(job, error)
 
     def _fail(self, job: JobQueue, error: CandelabraError) -> None:
         active = self._jobs[job]
@@ -410,15 +422,28 @@ class Dispatcher:
         while self._jobs or any(lane.in_flight for lane in lanes):
             await asyncio.sleep(_WATCH_SECONDS)
             for lane in lanes:
-                late, broken = lane.watch()
-                for process in late:
-                    logger.error("worker %d does not stop although its time is over: ending it", process)
-                    lane.pool.end_worker(process)
-                if broken:
-                    logger.error("%s: ending the pool", broken)
-                    lane.is_ready = False
-                    await asyncio.to_thread(lane.pool.end_broken)
-                    self._change(lane)
+                try:
+                    await self._look_at(lane)
+                except Exception:
+                    logger.exception("a pool cannot be looked after; trying again")
+
+    async def _look_at(self, lane: Lane) -> None:
+        late, broken = lane.watch()
+        for process in late:
+            logger.error("process %d does not stop although its time is over, or is stopped: ending it", process)
+            lane.pool.end_worker(process)
+        if not broken:
+            return
+        logger.error("%s: ending the pool", broken)
+        was_ready, lane.is_ready = lane.is_ready, False
+        try:
+            for generation in lane.generations:
+                await asyncio.to_thread(lane.pool.end_broken, generation)
+            if not was_ready:
+                lane.give_up()
+        finally:
+            self._change(lane)
+            self._pump()
 
 
 def _done(chunk: Chunk, packet: PacketReader) -> list[Done]:

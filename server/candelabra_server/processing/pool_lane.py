@@ -36,6 +36,8 @@ class Submitted(NamedTuple):
     future: Future[ChunkReply]
     slot: Slot | None
     """Where its results will be; None when all of them come with the reply."""
+    generation: object
+    """Which of the pool's processes have it, for `end_broken`."""
 
 
 class WorkerPool(Protocol):
@@ -61,8 +63,11 @@ class WorkerPool(Protocol):
     def end_worker(self, process_id: int) -> None:
         """Ends a worker that has had all its time; the pool breaks."""
 
-    def end_broken(self) -> Mapping[int, WorkerDeath]:
-        """Ends every process of the pool; tells how those died that were not ended with it. Blocks."""
+    def end_broken(self, generation: object = None) -> Mapping[int, WorkerDeath]:
+        """Ends every process of a generation, None for the present one; tells how those died that were not ended so.
+
+        Blocks.
+        """
 
     async def recover(self) -> None:
         """Replaces a broken pool by one that has answered; raises UnavailableError when there is none."""
@@ -80,6 +85,7 @@ class InFlight:
 
     number: int
     """Counts what was submitted."""
+    generation: object
     slot: Callable[[], Slot | None]
     """Not kept from here: who waits for the chunk has it, and when an event loop is closed before, nobody has."""
     symbol_micros: int
@@ -104,6 +110,7 @@ class Lost(NamedTuple):
     """A chunk that a pool had when it broke."""
 
     number: int
+    generation: object
     chunk: Chunk
     mark: Mark
 
@@ -122,6 +129,8 @@ class Lane:
         self._moved_micros = 0
         self._stopped: dict[int, int] = {}
         """When a worker was first seen to be stopped, by its id."""
+        self._late: set[Chunk] = set()
+        """Whose workers did not look up at the last look: after a halt of the whole machine, they all seem late."""
         self._suspicion = ""
 
     @property
@@ -129,27 +138,39 @@ class Lane:
         """Whether the pool is broken and all it had is accounted for."""
         return not self.is_ready and not self.in_flight
 
-    def began(self, chunk: Chunk, slot: Slot | None, *, symbol_seconds: float, until_micros: int) -> None:
+    def began(self, chunk: Chunk, submitted: Submitted, *, symbol_seconds: float, until_micros: int) -> None:
         """The pool has the chunk now."""
         if not self.in_flight:
             self._moved_micros = monotonic_micros()
         self._submitted += 1
         self.in_flight[chunk] = InFlight(
             self._submitted,
-            weakref.ref(slot) if slot is not None else _no_slot,
+            submitted.generation,
+            weakref.ref(submitted.slot) if submitted.slot is not None else _no_slot,
             int(symbol_seconds * 1_000_000),
             until_micros,
         )
 
-    def ended(self, chunk: Chunk) -> InFlight:
-        """The pool has the chunk no more."""
+    def ended(self, chunk: Chunk) -> InFlight | None:
+        """The pool has the chunk no more; None when it was given up before."""
         self._moved_micros = monotonic_micros()
-        return self.in_flight.pop(chunk)
+        return self.in_flight.pop(chunk, None)
+
+    def give_up(self) -> None:
+        """Loses all that the pool still has: it was ended, and does not tell."""
+        for chunk, known in list(self.in_flight.items()):
+            del self.in_flight[chunk]
+            self.lose(chunk, known)
+
+    @property
+    def generations(self) -> set[object]:
+        """Those that have something; the present one, as None, where none has."""
+        return {known.generation for known in self.in_flight.values()} or {None}
 
     def lose(self, chunk: Chunk, known: InFlight) -> None:
         """The pool broke while it had the chunk."""
         self.is_ready = False
-        self.lost.append(Lost(known.number, chunk, known.mark()))
+        self.lost.append(Lost(known.number, known.generation, chunk, known.mark()))
 
     def take_lost(self) -> list[Lost]:
         """What was lost since the last time, the last submitted first: the order in which queues are to get it back."""
@@ -161,14 +182,18 @@ class Lane:
         now = monotonic_micros()
         self._stopped = {process: self._stopped.get(process, now) for process in self.pool.stopped_workers()}
         marks = {chunk: known.mark() for chunk, known in self.in_flight.items()}
-        late = [
-            marks[chunk].process
+        late_before = self._late
+        self._late = {
+            chunk
             for chunk, known in self.in_flight.items()
             if self._is_late(marks[chunk], known, len(chunk.symbols), now)
-        ]
+        }
+        late = [marks[chunk].process for chunk in self._late & late_before]
         late += [process for process, since in self._stopped.items() if now > since + 2 * self._grace_micros]
         suspicion = ""
-        if self.pool.has_silently_died():
+        if not self.is_ready and marks and now > self._moved_micros + 2 * self._grace_micros:
+            suspicion = "a pool that broke does not give back what it had"
+        elif self.pool.has_silently_died():
             suspicion = "a worker died and its pool did not notice"
         elif self._is_stuck(marks, now):
             suspicion = "no worker takes work or gives it back"

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
@@ -24,7 +25,7 @@ from typing import Any, Literal, Self, TypeVar
 from candelabra.v1 import ProcessingJob, ProcessingResult, ScreenRequest
 from candelabra_server.candles.repository import ICandleRepository
 from candelabra_server.config import JobLimits, LoadLimits, TimeLimits
-from candelabra_server.errors import ConfigurationError, EngineShutDownError
+from candelabra_server.errors import ConfigurationError, EngineShutDownError, UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing.admission import Admission, Backlog
 from candelabra_server.processing.dispatcher import Collector, Dispatcher
@@ -113,6 +114,7 @@ class ProcessingEngine(IProcessingEngine):
         self._limits = limits or JobLimits()
         self._time_limits = time_limits or TimeLimits()
         self._transport = transport or TransportSettings()
+        self._shutdown_limit_seconds = shutdown_limit_seconds
         self._pool, self._quarantine = (
             WorkerPool(
                 max_workers=workers,
@@ -184,8 +186,10 @@ class ProcessingEngine(IProcessingEngine):
                 a warning names the busy workers; past the limit they are killed.
             within_seconds: the limit; None is `shutdown_limit_seconds`.
         """
-        self._pool.shutdown(wait, within_seconds=within_seconds)
-        self._quarantine.shutdown(wait, within_seconds=within_seconds)
+        limit_seconds = self._shutdown_limit_seconds if within_seconds is None else within_seconds
+        until = time.monotonic() + limit_seconds
+        self._pool.shutdown(wait, within_seconds=limit_seconds)
+        self._quarantine.shutdown(wait, within_seconds=max(0.0, until - time.monotonic()))
 
     def _prepare_symbol_args(self, symbol: str, job: ProcessingJob) -> dict[str, Any]:
         """Flattens a job to picklable primitives for one symbol: the fields of SymbolTask, by name."""
@@ -305,11 +309,17 @@ class ProcessingEngine(IProcessingEngine):
                 yield messages
 
     def _launch(self, shutdowns: int) -> None:
-        with self._pool.lock:
-            if self._pool.shutdowns != shutdowns:
-                raise EngineShutDownError
-            self._ensure_executor()
-        self._pool.launch(shutdowns)
+        try:
+            with self._pool.lock:
+                if self._pool.shutdowns != shutdowns:
+                    raise EngineShutDownError
+                self._ensure_executor()
+            self._pool.launch(shutdowns)
+        except UnavailableError:
+            raise
+        except Exception as error:  # the system may refuse a process, a descriptor, memory or room for results
+            logger.exception("workers cannot be started")
+            raise UnavailableError("worker processes cannot be started; the server's log has the cause") from error
 
     async def _planned(self, make: Callable[[], _Plan]) -> _Plan:
         """Plans in a thread; a caller that is cancelled meanwhile leaves no snapshot open."""
@@ -344,7 +354,7 @@ class ProcessingEngine(IProcessingEngine):
                     weakref.proxy(self._quarantine),
                     workers=self._max_workers,
                     time_limits=self._time_limits,
-                    max_waiting_bytes=self._transport.max_waiting_bytes,
+                    transport=self._transport,
                 )
             return current
 

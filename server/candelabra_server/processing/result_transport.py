@@ -215,6 +215,10 @@ class Slot:
         slots = self._slots
         return slots._head_bytes + self._number * slots._slot_bytes  # noqa: SLF001
 
+    def give_up(self) -> None:
+        """The slot is never taken again: nobody knows whether a worker writes to it."""
+        self._is_taken = False
+
     def release(self) -> None:
         """The slot may be taken again; views of it must not be used any more. Again: nothing."""
         if self._is_taken:

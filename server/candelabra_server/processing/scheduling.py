@@ -100,8 +100,15 @@ class Chunk:
 class Scheduler:
     """Decides which symbols of which job run next."""
 
-    def __init__(self, *, workers: int, max_unfetched_bytes: int = MAX_UNFETCHED_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        max_unfetched_bytes: int = MAX_UNFETCHED_BYTES,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
         self._workers = workers
+        self._chunk_bytes = chunk_bytes
         self._max_unfetched_bytes = max_unfetched_bytes
         self._jobs: list[JobQueue] = []
         self._in_flight = 0
@@ -323,6 +330,6 @@ class Scheduler:
         if job.symbol_seconds is None:
             return 1
         wanted = int(TARGET_SECONDS / max(job.symbol_seconds, 1e-6))
-        fitting = int(CHUNK_BYTES / max(job.symbol_bytes, 1.0))
+        fitting = int(self._chunk_bytes / max(job.symbol_bytes, 1.0))
         tail = math.ceil(len(job.symbols) / (2 * self._workers))
         return max(1, min(wanted, fitting, _GROWTH * job.last_chunk_symbols, tail, _MOST_SYMBOLS_IN_CHUNK))

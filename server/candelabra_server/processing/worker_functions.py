@@ -155,6 +155,8 @@ def _place(chunk: ChunkTask) -> tuple[PacketWriter, MarkWriter | None]:
 
 def _process_symbols(chunk: ChunkTask, packet: PacketWriter, mark: MarkWriter | None) -> None:
     """The core of both entry points: an outcome a symbol, in order, until the packet is full or nobody wants it."""
+    if mark is not None and mark.is_unwanted:
+        return
     work = _guarded(partial(_work, chunk.job), "its job")
     if isinstance(work, CandelabraError):
         _fail(chunk, work, packet)

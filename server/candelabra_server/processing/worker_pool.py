@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from candelabra.worker.v1 import ChunkTask
 from candelabra_server.errors import EngineShutDownError, UnavailableError
@@ -47,6 +51,9 @@ logger = logging.getLogger("candelabra_server.processing.processing_engine")
 
 _SHUTDOWN_WARN_SECONDS = 5.0
 _BREAK_UP_GRACE_SECONDS = 0.5
+_LOCK_SECONDS = 1.0
+_GENERATIONS_KNOWN = 8
+"""Some of the last ones: what was lost with one is judged after the next is made."""
 _PING_SECONDS = 60.0
 _RECOVERY_ATTEMPTS = 3
 _HELPER_DEATH_CODE = 255
@@ -56,14 +63,18 @@ _HELPER_DEATH_SECONDS = 1.0
 _HELPER_LOOK_SECONDS = 0.01
 
 
-class _Generation(NamedTuple):
+@dataclass(eq=False, slots=True)
+class _Generation:
     """What is known of a pool from its start on."""
 
     executor: ProcessPoolExecutor
     helper_process: int | None
     memory_kills: int
-    overtime: set[int]
+    overtime: set[int] = field(default_factory=set)
     """Workers that the server ended since a symbol had all its time."""
+    is_launched: bool = False
+    deaths: Mapping[int, WorkerDeath] | None = None
+    """How its workers died, once it was ended."""
 
 
 class WorkerPool:
@@ -103,11 +114,9 @@ class WorkerPool:
         self._transport = transport
         self._shutdown_limit_seconds = shutdown_limit_seconds
         self._grace_seconds = grace_seconds
-        self._launched: ProcessPoolExecutor | None = None
         self._slots: tuple[ProcessPoolExecutor, ResultSlots] | None = None
         self._slots_lock = threading.Lock()
-        self._made: _Generation | None = None
-        self._deaths: tuple[ProcessPoolExecutor, Mapping[int, WorkerDeath]] | None = None
+        self._generations: deque[_Generation] = deque(maxlen=_GENERATIONS_KNOWN)
         self._end_lock = threading.Lock()
         self._finalizer: weakref.finalize[..., Any] | None = None
 
@@ -123,7 +132,7 @@ class WorkerPool:
                     self.generation,
                     self.generation + 1,
                 )
-                self.end_broken()
+                self._end(self._of(executor))
                 return self._create()
             return executor
 
@@ -135,7 +144,8 @@ class WorkerPool:
                 a warning names the busy workers; past the limit they are killed.
             within_seconds: the limit; None for the one that the pool was made with.
         """
-        with self.lock:
+        is_free = self.lock.acquire(timeout=_LOCK_SECONDS)  # a launch has it, which may be stuck
+        try:
             self.shutdowns += 1
             executor, self.executor = self.executor, None
             if executor is None:
@@ -143,6 +153,11 @@ class WorkerPool:
             if self._finalizer is not None:
                 self._finalizer.detach()
                 self._finalizer = None
+        finally:
+            if is_free:
+                self.lock.release()
+        if not is_free:
+            _kill_stopped_helper()
         if wait:
             limit_seconds = self._shutdown_limit_seconds if within_seconds is None else within_seconds
             with bounded_shutdown(executor, warn_seconds=_SHUTDOWN_WARN_SECONDS, limit_seconds=limit_seconds):
@@ -184,7 +199,7 @@ class WorkerPool:
             and executor is not None
             and slots is not None
             and slots[0] is executor
-            and self._launched is executor
+            and self._is_launched(executor)
             and not is_broken(executor)
         )
 
@@ -209,24 +224,28 @@ class WorkerPool:
         executor = self.executor  # read once and without the lock, which a replacement holds for long
         if executor is None:
             raise EngineShutDownError
-        if self._launched is not executor:
-            raise BrokenProcessPool("this generation of the pool has no workers yet")
+        if is_broken(executor) or not self._is_launched(executor):
+            raise BrokenProcessPool("this generation of the pool is broken or being made")
         slot = self.slots_of(executor).take()
         if slot is None:
             return None
         placed = task + ChunkTask(slot=slot.to_message()).SerializeToString()
         try:
-            return Submitted(self._given(executor, _worker_process_chunk, placed), slot)
+            return Submitted(self._given(executor, _worker_process_chunk, placed), slot, executor)
         except (BrokenProcessPool, EngineShutDownError):
-            slot.release()  # after any other error, the pool might have it all the same
+            slot.release()
+            raise
+        except BaseException:
+            slot.give_up()  # the pool might have the chunk all the same
             raise
 
     def stopped_workers(self) -> list[int]:
-        """Ids of worker processes that a signal has stopped."""
+        """Ids of worker processes that a signal has stopped, and of the process that starts them."""
         executor = self.executor
         if executor is None:
             return []
-        return [process.pid for process in worker_processes(executor) if process.pid and is_stopped(process.pid)]
+        processes = [helper_process(), *(process.pid for process in worker_processes(executor))]
+        return [process for process in processes if process and is_stopped(process)]
 
     def has_silently_died(self) -> bool:
         """Whether a worker is dead and the pool does not say so (yet)."""
@@ -234,38 +253,38 @@ class WorkerPool:
         return executor is not None and has_silently_died(executor)
 
     def end_worker(self, process_id: int) -> None:
-        """Ends a worker that has had all its time; the pool breaks."""
-        made = self._made
-        if made is not None and made.executor is self.executor and kill_worker(made.executor, process_id):
+        """Ends a worker that has had all its time, or is stopped; the pool breaks."""
+        executor = self.executor
+        made = None if executor is None else self._of(executor)
+        if made is not None and kill_worker(made.executor, process_id):
             made.overtime.add(process_id)
+        elif process_id == helper_process():
+            _kill_stopped_helper()
 
-    def end_broken(self) -> Mapping[int, WorkerDeath]:
-        """Ends every process of the pool; tells, by process id, how those died that were not ended with it. Blocks.
+    def end_broken(self, generation: object = None) -> Mapping[int, WorkerDeath]:
+        """Ends every process of a generation; tells, by process id, how those died that were not ended with it. Blocks.
 
-        Nothing is told where it cannot be known: of an engine that was shut down, or when the process that starts
-        workers has died, which takes their exit codes with it.
+        Nothing is told where it cannot be known: when the process that starts workers has died, which takes their exit
+        codes with it.
+
+        Args:
+            generation: what `Submitted` has; None for the present one, unless that is only being made.
         """
-        executor, made = self.executor, self._made
-        if executor is None or made is None or made.executor is not executor:
+        executor = self.executor if generation is None else generation
+        made = next((one for one in self._generations if one.executor is executor), None)
+        return {} if made is None or not made.is_launched else self._end(made)
+
+    def _end(self, made: _Generation | None) -> Mapping[int, WorkerDeath]:
+        if made is None:
             return {}
         with self._end_lock:
-            if self._deaths is not None and self._deaths[0] is executor:
-                return self._deaths[1]
-            processes = worker_processes(executor)
-            killed = hard_stop(executor, grace_seconds=_BREAK_UP_GRACE_SECONDS if is_broken(executor) else 0.0)
-            deaths: dict[int, WorkerDeath] = {}
-            if not self._helper_has_died(made, processes):
-                for process in processes:
-                    process_id, exit_code = process.pid, process.exitcode
-                    overtime = process_id in made.overtime
-                    is_innocent = process_id in killed or exit_code in {ENDED_WITH_POOL, None}
-                    if process_id is None or exit_code is None or (is_innocent and not overtime):
-                        continue
-                    deaths[process_id] = WorkerDeath.of(
-                        process_id, exit_code, overtime=overtime, memory_kills_before=made.memory_kills
-                    )
-            self._deaths = executor, deaths
-            return deaths
+            if made.deaths is None:
+                processes = worker_processes(made.executor)
+                grace_seconds = _BREAK_UP_GRACE_SECONDS if is_broken(made.executor) else 0.0
+                killed = hard_stop(made.executor, grace_seconds=grace_seconds)
+                is_known = not self._helper_has_died(made, processes)
+                made.deaths = dict(_deaths(made, processes, killed)) if is_known else {}
+            return made.deaths
 
     async def recover(self) -> None:
         """Replaces a broken pool by one whose worker has answered; raises UnavailableError when there is none."""
@@ -314,6 +333,13 @@ class WorkerPool:
             if current is not None:
                 current[1].close()
 
+    def _of(self, executor: ProcessPoolExecutor) -> _Generation | None:
+        return next((made for made in self._generations if made.executor is executor), None)
+
+    def _is_launched(self, executor: ProcessPoolExecutor) -> bool:
+        made = self._of(executor)
+        return made is not None and made.is_launched
+
     def _ensure_since(self, shutdowns: int) -> ProcessPoolExecutor:
         """The pool, unless it was shut down since `shutdowns` had this value."""
         with self.lock:
@@ -325,16 +351,18 @@ class WorkerPool:
         """The same with all its workers started, and a place for their results."""
         with self.lock:
             executor = self._ensure_since(shutdowns)
-            if self._launched is not executor:
+            made = self._of(executor)
+            if made is not None and not made.is_launched:
+                _kill_stopped_helper()
                 with ThreadPoolExecutor(1) as beside:
                     slots = beside.submit(self.slots_of, executor)  # takes as long as to start the workers
                     try:
                         launch_workers(executor)
                     except (EOFError, OSError) as error:
-                        self.end_broken()
+                        self._end(made)
                         raise BrokenProcessPool("not all worker processes could be started") from error
                     slots.result()
-                self._launched = executor
+                made.is_launched = True
             return executor
 
     def _submit_pings(self, configs: WorkerConfigs, count: int, shutdowns: int) -> list[Future[WorkerReport]]:
@@ -365,14 +393,38 @@ class WorkerPool:
 
     def _create(self) -> ProcessPoolExecutor:
         executor = create_pool(self._max_workers)
+        self._generations.append(_Generation(executor, helper_process(), memory_kills()))
         self.executor = executor
-        self._made = _Generation(executor, helper_process(), memory_kills(), set())
         self.generation += 1
         if self._finalizer is not None:
             self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _end_forgotten, executor)
         logger.debug("ProcessPoolExecutor started with %d workers", self._max_workers)
         return executor
+
+
+def _deaths(
+    made: _Generation, processes: Iterable[BaseProcess], killed: Collection[int]
+) -> Iterator[tuple[int, WorkerDeath]]:
+    """Those of workers that were not ended with their pool."""
+    for process in processes:
+        process_id, exit_code = process.pid, process.exitcode
+        is_overtime = process_id in made.overtime
+        is_innocent = process_id in killed or exit_code in {ENDED_WITH_POOL, None}
+        if process_id is None or exit_code is None or (is_innocent and not is_overtime):
+            continue
+        yield (
+            process_id,
+            WorkerDeath.of(process_id, exit_code, overtime=is_overtime, memory_kills_before=made.memory_kills),
+        )
+
+
+def _kill_stopped_helper() -> None:
+    """Ends the process that starts workers when a signal has stopped it: who waits for it then waits no more."""
+    process_id = helper_process()
+    if process_id is not None and is_stopped(process_id):
+        logger.error("the process that starts workers, %d, is stopped: ending it", process_id)
+        os.kill(process_id, signal.SIGKILL)
 
 
 def _end_forgotten(executor: ProcessPoolExecutor) -> None:

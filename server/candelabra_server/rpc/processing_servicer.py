@@ -67,9 +67,17 @@ class ProcessingServicer:
             "GetServerInfo": unary(GetServerInfoRequest, self.get_server_info),
         }
 
-    async def drain(self) -> None:
-        """Refuses further jobs and returns when those that run have ended."""
+    def refuse_jobs(self) -> None:
+        """From now on, no job is taken."""
         self._is_draining = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job runs."""
+        return self._idle.is_set()
+
+    async def idle(self) -> None:
+        """Returns when no job runs."""
         await self._idle.wait()
 
     def process(self, job: ProcessingJob, seconds: float) -> AsyncGenerator[bytes, None]:

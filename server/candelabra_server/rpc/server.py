@@ -120,10 +120,11 @@ class RpcServer:
         Returns whether all of them ended.
         """
         await self._health.end_serving()
+        self._processing.refuse_jobs()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._processing.drain(), self._config.drain_seconds)
-            return True
-        return False
+            async with asyncio.timeout(self._config.drain_seconds):
+                await self._processing.idle()
+        return self._processing.is_idle
 
 
 def _is_answered(path: str) -> bool:

@@ -49,9 +49,11 @@ def test_symbols_beyond_those_that_may_wait_are_refused():
 
 def test_results_that_wait_for_slow_clients_keep_others_out():
     admission = make_admission(waiting_bytes=MEBIBYTE + 1)
-    with admission.job(), admission.job():
+    with admission.job():
         with pytest.raises(OverloadedError, match="1 MB of results wait for clients that read slowly") as caught:
-            admission.check(1)
+            with admission.job():
+                pass
+    assert admission.active_jobs == 0
     assert caught.value.reason == Reason.TOO_MANY_BYTES_WAITING
 
 
@@ -84,3 +86,10 @@ def test_when_to_come_again_is_what_the_backlog_takes_within_reason(seconds, tol
 def test_a_limit_that_cannot_work_is_refused_by_name(limits, name, value):
     with pytest.raises(ConfigurationError, match=f"{name.replace('_', ' ')} must be above 0"):
         limits(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "most"), [("symbol_seconds", 2_000_000), ("job_seconds", 1_000_000_000)])
+def test_a_time_limit_that_no_message_can_hold_is_refused(name, most):
+    TimeLimits(**{name: most})
+    with pytest.raises(ConfigurationError, match=f"must be {most:,} or less"):
+        TimeLimits(**{name: most + 1})

@@ -45,7 +45,8 @@ class PretendedPool:
 
     A script has, by symbol, what happens in turn when a worker is at it: "dies", "dies preparing", "dies answering",
     "ends unknown" (nobody knows how), "idle dies" (another worker, before it is taken), "hangs", "stuck" (no worker
-    takes it), or "answers". After that, and to all others, happens what is usual.
+    takes it), "vanishes" (the pool breaks and never tells of it), or "answers". After that, and to all others, happens
+    what is usual.
     """
 
     def __init__(self, script=None, usually="answers"):
@@ -58,6 +59,8 @@ class PretendedPool:
         self.is_broken = False
         self.is_dead = False
         self.stopped = []
+        self.failures = []
+        """What ends the pool's end instead."""
         self.starts = 0
         self.ended_workers = []
         self.hold_end = threading.Event()
@@ -79,9 +82,12 @@ class PretendedPool:
             if fate != "answers":
                 return self._meet(fate, symbols, position, process, future, slot)
         future.set_result(answer(symbols))
-        return Submitted(future, slot)
+        return Submitted(future, slot, None)
 
     def _meet(self, fate, symbols, position, process, future, slot):
+        if fate == "vanishes":
+            self.is_broken = True
+            return Submitted(future, slot, None)
         self.pending.append((future, symbols))
         if fate == "idle dies":
             self.deaths[-process] = WorkerDeath(-process, -9)
@@ -92,7 +98,7 @@ class PretendedPool:
             self.deaths[process] = WorkerDeath(process, -9)
         if fate not in {"hangs", "stuck"}:
             self._break()
-        return Submitted(future, slot)
+        return Submitted(future, slot, None)
 
     def _break(self):
         self.is_broken = True
@@ -111,8 +117,10 @@ class PretendedPool:
         self.deaths[process] = WorkerDeath(process, -9, OVERTIME)
         self._break()
 
-    def end_broken(self):
+    def end_broken(self, generation=None):
         assert self.hold_end.wait(30)
+        if self.failures:
+            raise self.failures.pop()
         if self.pending:
             self._break()
         return dict(self.deaths)
@@ -260,13 +268,14 @@ def test_a_symbol_whose_worker_ends_in_ways_that_nobody_knows_is_convicted_in_qu
 
 def test_breaks_in_a_row_without_a_symbol_done_end_the_jobs_and_the_next_one_runs():
     """Pool rule 9: convictions have a budget."""
-    pool, quarantine = PretendedPool({"A": ["idle dies"] * 9}), Quarantine({"A": ["idle dies"] * 9})
+    pool, quarantine = PretendedPool(usually="idle dies"), Quarantine(usually="idle dies")
 
     async def body():
         jobs = make_dispatcher(pool, quarantine)
         with pytest.raises(UnavailableError, match="died 6 times in a row") as caught:
-            await outcomes(jobs, plan("A"))
+            await outcomes(jobs, plan("A", "B", "C", "E", "F", "G"))
         await settled(jobs)
+        pool.usually = "answers"
         return caught.value, await outcomes(jobs, plan("D"))
 
     error, after = run(body())
@@ -378,13 +387,58 @@ def test_a_job_that_ends_while_its_pool_is_broken_up_leaves_a_pool_for_the_next_
     assert run(body()) == [("C", "ok", 1)]
 
 
+def test_a_symbol_whose_worker_dies_before_it_begins_is_convicted_when_it_is_alone():
+    """Such as one whose worker cannot write where it is."""
+    pool, quarantine = PretendedPool({"ODD": ["idle dies"] * 3}), Quarantine(usually="idle dies")
+    assert outcomes_of(pool, quarantine, "ODD", "A") == [("A", "ok", 1), ("ODD", "WORKER_DIED", 3)]
+
+
+def test_a_chunk_that_a_broken_pool_never_tells_of_is_given_to_the_next():
+    pool = PretendedPool({"A": ["vanishes"]})
+
+    async def body():
+        return await outcomes(make_dispatcher(pool, workers=2, grace_seconds=0.01), plan("A", "B", "C", "D"))
+
+    assert sorted(run(body())) == [(symbol, "ok", 1) for symbol in "ABCD"]
+    assert pool.starts == 1
+
+
+def test_a_pool_that_cannot_be_ended_at_once_is_ended_at_a_later_look(caplog):
+    pool = PretendedPool({"A": ["stuck"]})
+    pool.failures = [RuntimeError("can't start new thread")]
+
+    async def body():
+        return await outcomes(make_dispatcher(pool, grace_seconds=0.01), plan("A", "B"))
+
+    assert sorted(run(body())) == [("A", "ok", 1), ("B", "ok", 1)]
+    assert "cannot be looked after; trying again" in caplog.text
+
+
+def test_a_quarantine_that_cannot_be_started_ends_the_suspects_job_and_no_other():
+    pool, quarantine = PretendedPool({"BAD": ["dies"], "WAITS": ["hangs"]}), Quarantine()
+
+    async def refuse():
+        raise OSError("no room")
+
+    quarantine.start = refuse
+
+    async def body():
+        jobs = make_dispatcher(pool, quarantine, workers=2)
+        other = asyncio.ensure_future(outcomes(jobs, plan("A", "B", "C")))
+        with pytest.raises(UnavailableError, match="cannot be started"):
+            await outcomes(jobs, plan("BAD"))
+        return await other
+
+    assert sorted(run(body())) == [(symbol, "ok", 1) for symbol in "ABC"]
+
+
 class UnreadablePool(PretendedPool):
     """Its worker's answer is no packet."""
 
     def submit(self, task):
         future = Future()
         future.set_result(ChunkReply(0.0, 0, 3, b"???"))
-        return Submitted(future, None)
+        return Submitted(future, None, None)
 
 
 def test_an_answer_that_cannot_be_read_is_the_failure_of_its_symbols_and_ends_the_job(caplog):

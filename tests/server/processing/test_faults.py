@@ -227,6 +227,19 @@ def test_a_stopped_worker_does_not_outlive_the_process_that_started_it(tmp_path)
         run_until(lambda: not any(map(psutil.pid_exists, old)))
 
 
+def test_a_stopped_starter_of_workers_does_not_hold_up_the_next_generation(tmp_path, caplog):
+    with make_engine(tmp_path, {}, *SYMBOLS) as engine:
+        asyncio.run(engine.warm_up())
+        helper = forkserver._forkserver._forkserver_pid
+        os.kill(helper, signal.SIGSTOP)
+        run_until(lambda: is_stopped(helper))
+        os.kill(worker_processes(engine._executor)[0].pid, signal.SIGTERM)
+        results = asyncio.run(asyncio.wait_for(engine.process_batch(job(SYMBOLS, "close")), 60))
+        assert {outcome(result) for result in results} == {("ok", 1)}
+        assert forkserver._forkserver._forkserver_pid != helper
+    assert "is stopped: ending it" in caplog.text
+
+
 def test_a_job_that_is_not_finished_in_its_time_ends_and_leaves_its_worker_to_others(tmp_path):
     engine = make_engine(tmp_path, {"BAD": ["hang"]}, "A", workers=1, job_seconds=0.2, grace_seconds=0.1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from candelabra_server.processing import pool_lane
 from candelabra_server.processing.marks import MARK_BYTES, Mark, MarkWriter
-from candelabra_server.processing.pool_lane import Lane
+from candelabra_server.processing.pool_lane import Lane, Submitted
 
 GRACE = 1_000_000
 
@@ -49,10 +49,10 @@ class Chunk:
     symbols: tuple[str, ...]
 
 
-def begin(lane, symbols=("A", "B"), *, symbol_seconds=2.0, until=1 << 62):
+def begin(lane, symbols=("A", "B"), *, symbol_seconds=2.0, until=1 << 62, generation=None):
     """A chunk in flight, and its slot."""
     made, slot = Chunk(symbols), Slot()
-    lane.began(made, slot, symbol_seconds=symbol_seconds, until_micros=until)
+    lane.began(made, Submitted(None, slot, generation), symbol_seconds=symbol_seconds, until_micros=until)
     return made, slot
 
 
@@ -63,13 +63,25 @@ def test_a_worker_is_late_when_its_symbol_has_had_its_time_and_the_grace(lane, c
     clock[0] += 2_000_000 + GRACE
     assert lane.watch() == ([], "")
     clock[0] += 1
+    assert lane.watch() == ([], "")  # the whole machine may have been halted
     assert lane.watch() == ([7], "")
+
+
+def test_a_worker_that_goes_on_after_a_halt_is_not_late(lane, clock):
+    _, slot = begin(lane)
+    mark = MarkWriter(slot.words, 7)
+    mark.move(0, clock[0])
+    clock[0] += 1_000 * GRACE
+    assert lane.watch() == ([], "")
+    mark.move(1, clock[0])
+    assert lane.watch() == ([], "")
 
 
 def test_a_worker_is_late_when_the_jobs_time_is_over_before(lane, clock):
     _, slot = begin(lane, until=clock[0] + 10)
     MarkWriter(slot.words, 7).move(0, clock[0])
     clock[0] += 10 + GRACE + 1
+    lane.watch()
     assert lane.watch() == ([7], "")
 
 
@@ -79,6 +91,7 @@ def test_a_worker_is_late_when_nobody_wants_its_chunk_any_more(lane, clock):
     lane.in_flight[made].tell_to_stop()
     assert slot.words[0] == 1
     clock[0] += GRACE + 1
+    lane.watch()
     assert lane.watch() == ([7], "")
 
 
@@ -143,8 +156,22 @@ def test_what_was_lost_comes_back_the_last_submitted_first(lane):
     assert lane.take_lost() == []
 
 
+def test_what_a_broken_pool_does_not_give_back_is_given_up(lane, clock):
+    made = [begin(lane, generation=7)[0], begin(lane, generation=7)[0]]
+    lane.lose(made[0], lane.ended(made[0]))
+    clock[0] += 2 * GRACE + 1
+    lane.watch()
+    assert lane.watch() == ([], "a pool that broke does not give back what it had")
+    assert lane.generations == {7}
+    lane.give_up()
+    assert lane.is_over
+    assert lane.generations == {None}
+    assert {lost.generation for lost in lane.take_lost()} == {7}
+    assert lane.ended(made[1]) is None
+
+
 def test_a_chunk_without_a_slot_is_where_nobody_knows(lane):
     made = Chunk(("A",))
-    lane.began(made, None, symbol_seconds=1.0, until_micros=1 << 62)
+    lane.began(made, Submitted(None, None, None), symbol_seconds=1.0, until_micros=1 << 62)
     lane.in_flight[made].tell_to_stop()
     assert not lane.in_flight[made].mark().is_begun

@@ -16,10 +16,12 @@ import pytest
 
 from candelabra.worker.v1 import SymbolTask
 from candelabra_server.errors import ConfigurationError, UnavailableError
+from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import worker_pool
-from candelabra_server.processing.executors.local_pool import worker_processes
+from candelabra_server.processing.executors.local_pool import is_broken, worker_processes
 from candelabra_server.processing.processing_engine import IProcessingEngine, ProcessingEngine
 from support.jobs import job
+from support.memory_repository import MemoryRepository
 from support.workers import run_until, sleep_in_worker
 
 ENGINE_LOGGER = "candelabra_server.processing.processing_engine"
@@ -286,11 +288,11 @@ def test_work_for_an_engine_without_a_pool_is_refused():
     with pytest.raises(UnavailableError, match="shut down"):
         engine._pool.submit(b"")
     with engine:
-        with pytest.raises(BrokenProcessPool, match="has no workers yet"):
+        with pytest.raises(BrokenProcessPool, match="broken or being made"):
             engine._pool.submit(b"")
         engine._pool.launch(engine._pool.shutdowns)
         engine._executor.shutdown()
-        with pytest.raises(BrokenProcessPool, match="being ended"):
+        with pytest.raises(BrokenProcessPool, match="broken or being made"):
             engine._pool.submit(b"")
 
 
@@ -333,7 +335,7 @@ def test_a_helper_process_that_dies_is_waited_for_until_it_can_be_seen(seen, has
     monkeypatch.setattr(worker_pool, "worker_context", lambda: None)
     answers = iter([*seen, *[seen[-1]] * 9])
     monkeypatch.setattr(worker_pool, "helper_process", lambda: next(answers))
-    made = worker_pool._Generation(None, 1, 0, set())
+    made = worker_pool._Generation(None, 1, 0)
     assert worker_pool.WorkerPool._helper_has_died(made, [MagicMock(exitcode=255)]) is has_died
 
 
@@ -355,9 +357,81 @@ def test_work_that_comes_just_after_a_shutdown_is_refused(monkeypatch):
             engine._executor = None
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    engine._executor = engine._pool._launched = Ended()
+    engine._executor = Ended()
+    engine._pool._generations.append(worker_pool._Generation(engine._executor, None, 0, is_launched=True))
     with pytest.raises(UnavailableError, match="shut down"):
         engine._pool.submit(b"")
+
+
+def test_work_that_comes_just_when_a_generation_is_ended_is_for_the_next():
+    engine = make_engine()
+
+    class Ended:
+        def submit(self, *_):
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    engine._executor = Ended()
+    engine._pool._generations.append(worker_pool._Generation(engine._executor, None, 0, is_launched=True))
+    with pytest.raises(BrokenProcessPool, match="being ended"):
+        engine._pool.submit(b"")
+
+
+def test_a_slot_is_not_used_again_when_nobody_knows_whether_the_pool_has_the_chunk():
+    engine = make_engine()
+
+    class Odd:
+        def submit(self, *_):
+            raise MemoryError
+
+    engine._executor = Odd()
+    engine._pool._generations.append(worker_pool._Generation(engine._executor, None, 0, is_launched=True))
+    for _ in range(6):
+        with pytest.raises(MemoryError):
+            engine._pool.submit(b"")
+    assert engine._pool.submit(b"") is None
+    engine._pool._close_slots()
+
+
+def test_the_end_of_a_generation_is_told_once_and_leaves_the_next_one_alone():
+    """Whatever is lost with one is judged by how its own workers died, also after it was replaced."""
+    with make_engine() as engine:
+        pool = engine._pool
+        pool.launch(pool.shutdowns)
+        first = engine._executor
+        killed, _ = [process.pid for process in worker_processes(first)]
+        os.kill(killed, signal.SIGKILL)
+        run_until(lambda: is_broken(first))
+        pool.launch(pool.shutdowns)
+        second = engine._executor
+        assert second is not first
+        assert pool.end_broken(first)[killed].exit_code == -signal.SIGKILL
+        assert pool.end_broken(first) is pool.end_broken(first)
+        assert pool.is_running(pool.shutdowns)
+        assert len(worker_processes(second)) == 2
+
+
+def test_workers_that_never_had_work_end_with_their_engine():
+    with make_engine() as engine:
+        engine._pool.launch(engine._pool.shutdowns)
+        started = [process.pid for process in worker_processes(engine._executor)]
+    assert len(started) == 2
+    run_until(lambda: not any(map(psutil.pid_exists, started)))
+
+
+def test_what_the_system_refuses_makes_a_job_unavailable_and_is_told_in_the_log_only(monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(24, "Too many open files: /a/secret/path")
+
+    repository = MemoryRepository(["A"])
+    engine = ProcessingEngine(repository, FormulaService(), max_workers=1)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(worker_pool, "create_pool", refuse)
+        with pytest.raises(UnavailableError, match="the server's log has the cause") as caught:
+            asyncio.run(engine.process_batch(job("A", "close")))
+    assert "secret" not in caught.value.message
+    assert "secret" in caplog.text
+    with engine:
+        assert len(asyncio.run(engine.process_batch(job("A", "close")))) == 1
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])

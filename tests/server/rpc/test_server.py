@@ -265,6 +265,17 @@ def test_a_drain_does_not_wait_for_ever(tmp_path):
     assert run(body()) is False
 
 
+def test_a_server_without_jobs_drains_in_no_time_and_refuses_them_after():
+    async def body():
+        async with serving("A", drain_seconds=0) as (server, channel, _engine):
+            is_drained = await server.drain()
+            return is_drained, await failure_of(ProcessingServiceStub(channel).Process(job("A")))
+
+    is_drained, refusal = run(body())
+    assert is_drained
+    assert refusal.code() is grpc.StatusCode.UNAVAILABLE
+
+
 def test_reflection_lists_the_services():
     async def body():
         async with serving("A") as (_, channel, _engine):

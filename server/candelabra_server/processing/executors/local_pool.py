@@ -55,9 +55,10 @@ def launch_workers(pool: ProcessPoolExecutor) -> None:
     thread, and races with the end of a pool that breaks meanwhile. Raises what the system says when it refuses a
     process, or EOFError when the process that starts workers has died; the pool is then to be ended.
     """
-    launch = getattr(pool, "_launch_processes", None)
-    if launch is not None and getattr(pool, "_executor_manager_thread", None) is None:
+    launch, manage = getattr(pool, "_launch_processes", None), getattr(pool, "_start_executor_manager_thread", None)
+    if launch is not None and manage is not None and getattr(pool, "_executor_manager_thread", None) is None:
         launch()
+        manage()  # by which a shutdown ends them, also when no work ever comes
 
 
 def worker_processes(pool: ProcessPoolExecutor) -> list[BaseProcess]:
@@ -89,14 +90,17 @@ def hard_stop(pool: ProcessPoolExecutor, *, grace_seconds: float) -> frozenset[i
     processes = worker_processes(pool)
     manager = getattr(pool, "_executor_manager_thread", None)
     results = getattr(pool, "_result_queue", None)
-    pool.shutdown(wait=False, cancel_futures=True)
-    if manager is not None:
+    if grace_seconds and not is_broken(pool):
+        pool.shutdown(wait=False, cancel_futures=True)
+    if grace_seconds and manager is not None:
         manager.join(grace_seconds)
     killed: frozenset[int] = frozenset()
     if manager is None or manager.is_alive():
         killed = _kill(processes)
         _free_manager(manager, results)
     _kill_orphans(processes)
+    # From 3.12 on, a pool that breaks holds the lock that this takes until its last worker has ended: not before.
+    pool.shutdown(wait=False, cancel_futures=True)
     return killed
 
 

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.context import BaseContext
 
 from candelabra_server.processing.executors.temporary_folder import claim_temporary_folder
@@ -39,7 +39,8 @@ def worker_context() -> BaseContext:
     from multiprocessing import forkserver  # noqa: PLC0415
 
     context = multiprocessing.get_context("forkserver")
-    with _environment_lock, _environment(_ONE_THREAD):
+    # The environment is the whole process's, threads of C libraries included: it is not changed without need.
+    with _environment_lock, nullcontext() if _helper_lives() else _environment(_ONE_THREAD):
         claim_temporary_folder()
         context.set_forkserver_preload([PRELOADED_MODULE])
         forkserver.ensure_running()
@@ -56,6 +57,17 @@ def helper_process() -> int | None:
     from multiprocessing import forkserver  # noqa: PLC0415 - not there where there is no forkserver
 
     return getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - there is no other way to know it
+
+
+def _helper_lives() -> bool:
+    """Whether the process that starts workers runs for certain."""
+    process_id = helper_process()
+    if process_id is None or not hasattr(os, "waitid"):
+        return False
+    try:
+        return os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
 
 
 @contextmanager
