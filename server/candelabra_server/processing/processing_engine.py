@@ -315,9 +315,9 @@ class ProcessingEngine(IProcessingEngine):
                     raise EngineShutDownError
                 self._ensure_executor()
             self._pool.launch(shutdowns)
-        except UnavailableError:
+        except (UnavailableError, ConfigurationError):
             raise
-        except Exception as error:  # the system may refuse a process, a descriptor, memory or room for results
+        except Exception as error:  # the system may refuse a process, a descriptor or memory
             logger.exception("workers cannot be started")
             raise UnavailableError("worker processes cannot be started; the server's log has the cause") from error
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import threading
 import time
 import weakref
@@ -34,7 +32,7 @@ from candelabra_server.processing.executors.local_pool import (
     worker_processes,
 )
 from candelabra_server.processing.executors.process_states import is_stopped
-from candelabra_server.processing.executors.start_method import helper_process, worker_context
+from candelabra_server.processing.executors.start_method import helper_process, kill_stopped_helper, worker_context
 from candelabra_server.processing.executors.worker_deaths import ENDED_WITH_POOL, WorkerDeath, memory_kills
 from candelabra_server.processing.pool_lane import Submitted
 from candelabra_server.processing.result_transport import ResultSlots, TransportSettings
@@ -157,7 +155,7 @@ class WorkerPool:
             if is_free:
                 self.lock.release()
         if not is_free:
-            _kill_stopped_helper()
+            kill_stopped_helper()
         if wait:
             limit_seconds = self._shutdown_limit_seconds if within_seconds is None else within_seconds
             with bounded_shutdown(executor, warn_seconds=_SHUTDOWN_WARN_SECONDS, limit_seconds=limit_seconds):
@@ -259,7 +257,7 @@ class WorkerPool:
         if made is not None and kill_worker(made.executor, process_id):
             made.overtime.add(process_id)
         elif process_id == helper_process():
-            _kill_stopped_helper()
+            kill_stopped_helper()
 
     def end_broken(self, generation: object = None) -> Mapping[int, WorkerDeath]:
         """Ends every process of a generation; tells, by process id, how those died that were not ended with it. Blocks.
@@ -353,7 +351,7 @@ class WorkerPool:
             executor = self._ensure_since(shutdowns)
             made = self._of(executor)
             if made is not None and not made.is_launched:
-                _kill_stopped_helper()
+                kill_stopped_helper()
                 with ThreadPoolExecutor(1) as beside:
                     slots = beside.submit(self.slots_of, executor)  # takes as long as to start the workers
                     try:
@@ -417,14 +415,6 @@ def _deaths(
             process_id,
             WorkerDeath.of(process_id, exit_code, overtime=is_overtime, memory_kills_before=made.memory_kills),
         )
-
-
-def _kill_stopped_helper() -> None:
-    """Ends the process that starts workers when a signal has stopped it: who waits for it then waits no more."""
-    process_id = helper_process()
-    if process_id is not None and is_stopped(process_id):
-        logger.error("the process that starts workers, %d, is stopped: ending it", process_id)
-        os.kill(process_id, signal.SIGKILL)
 
 
 def _end_forgotten(executor: ProcessPoolExecutor) -> None:

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, Message
 
 from candelabra_server.errors import (
     CandelabraError,
+    ConfigurationError,
     InvalidRequestError,
     JobTimeLimitError,
     UnavailableError,
@@ -107,6 +108,9 @@ async def guarded(context: Context) -> AsyncIterator[None]:
             raise  # the client cancelled, or its deadline passed
         # Something the body waited for was cancelled. Left alone, the client would never get a status.
         await _abort(context, UnavailableError("the server stopped working on this call; send it again"))
+    except ConfigurationError:
+        logger.exception("call failed")
+        await _abort(context, ConfigurationError("the server cannot work as it is configured; its log has the cause"))
     except CandelabraError as error:
         if code_for(error) is grpc.StatusCode.INTERNAL:
             logger.exception("call failed")

@@ -227,17 +227,41 @@ def test_a_stopped_worker_does_not_outlive_the_process_that_started_it(tmp_path)
         run_until(lambda: not any(map(psutil.pid_exists, old)))
 
 
-def test_a_stopped_starter_of_workers_does_not_hold_up_the_next_generation(tmp_path, caplog):
-    with make_engine(tmp_path, {}, *SYMBOLS) as engine:
+def test_a_stopped_starter_of_workers_is_found_although_no_death_can_be_seen_while_it_is(tmp_path, caplog):
+    with make_engine(tmp_path, {"BAD": ["SIGKILL"]}, *SYMBOLS, grace_seconds=0.1) as engine:
         asyncio.run(engine.warm_up())
-        helper = forkserver._forkserver._forkserver_pid
-        os.kill(helper, signal.SIGSTOP)
-        run_until(lambda: is_stopped(helper))
-        os.kill(worker_processes(engine._executor)[0].pid, signal.SIGTERM)
-        results = asyncio.run(asyncio.wait_for(engine.process_batch(job(SYMBOLS, "close")), 60))
+        helper = stop_helper()
+        results = asyncio.run(asyncio.wait_for(engine.process_batch(job(["BAD", *SYMBOLS], "close")), 60))
         assert {outcome(result) for result in results} == {("ok", 1)}
         assert forkserver._forkserver._forkserver_pid != helper
     assert "is stopped: ending it" in caplog.text
+
+
+def test_a_stopped_starter_of_workers_does_not_hold_up_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("candelabra_server.processing.worker_pool._SHUTDOWN_WARN_SECONDS", 0.1)
+    with make_engine(tmp_path, {}, "A") as engine:
+        asyncio.run(engine.warm_up())
+        processes = [psutil.Process(process.pid) for process in worker_processes(engine._executor)]
+        stop_helper()
+    run_until(lambda: not any(process.is_running() for process in processes))
+
+
+def test_a_stopped_starter_of_workers_does_not_hold_up_the_next_generation(tmp_path):
+    with make_engine(tmp_path, {}, "A") as engine:
+        asyncio.run(engine.warm_up())
+        os.kill(worker_processes(engine._executor)[0].pid, signal.SIGKILL)
+        run_until(lambda: is_broken(engine._executor))
+        stop_helper()
+        (result,) = asyncio.run(asyncio.wait_for(engine.process_batch(job("A", "close")), 60))
+    assert outcome(result) == ("ok", 1)
+
+
+def stop_helper():
+    """Stops the process that starts workers; its id."""
+    helper = forkserver._forkserver._forkserver_pid
+    os.kill(helper, signal.SIGSTOP)
+    run_until(lambda: is_stopped(helper))
+    return helper
 
 
 def test_a_job_that_is_not_finished_in_its_time_ends_and_leaves_its_worker_to_others(tmp_path):

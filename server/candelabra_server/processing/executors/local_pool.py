@@ -19,7 +19,7 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
 from candelabra_server.processing.executors.process_states import is_orphaned_worker
-from candelabra_server.processing.executors.start_method import worker_context
+from candelabra_server.processing.executors.start_method import kill_stopped_helper, worker_context
 from candelabra_server.processing.worker_functions import _start_worker
 
 __all__ = [
@@ -90,6 +90,7 @@ def hard_stop(pool: ProcessPoolExecutor, *, grace_seconds: float) -> frozenset[i
     processes = worker_processes(pool)
     manager = getattr(pool, "_executor_manager_thread", None)
     results = getattr(pool, "_result_queue", None)
+    kill_stopped_helper()
     if grace_seconds and not is_broken(pool):
         pool.shutdown(wait=False, cancel_futures=True)
     if grace_seconds and manager is not None:
@@ -133,6 +134,7 @@ def bounded_shutdown(pool: ProcessPoolExecutor, *, warn_seconds: float, limit_se
         logger.warning(
             "ProcessPoolExecutor shutdown still waits after %.1f s for workers %s", first_seconds, _alive(processes)
         )
+        kill_stopped_helper()
         if done.wait(max(0.0, limit_seconds - warn_seconds)):
             return
         logger.error(

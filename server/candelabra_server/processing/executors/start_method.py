@@ -6,16 +6,21 @@ workers from there in about 20 ms. spawn elsewhere (Windows).
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from multiprocessing.context import BaseContext
 
+from candelabra_server.processing.executors.process_states import is_stopped
 from candelabra_server.processing.executors.temporary_folder import claim_temporary_folder
 
-__all__ = ["PRELOADED_MODULE", "helper_process", "worker_context"]
+__all__ = ["PRELOADED_MODULE", "helper_process", "kill_stopped_helper", "worker_context"]
+
+logger = logging.getLogger(__name__)
 
 PRELOADED_MODULE = "candelabra_server.processing.worker_preload"
 
@@ -57,6 +62,17 @@ def helper_process() -> int | None:
     from multiprocessing import forkserver  # noqa: PLC0415 - not there where there is no forkserver
 
     return getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - there is no other way to know it
+
+
+def kill_stopped_helper() -> None:
+    """Ends the process that starts workers when a signal has stopped it.
+
+    While it is stopped, no worker starts, and none is seen to end: whoever waits for that waits no more then.
+    """
+    process_id = helper_process()
+    if process_id is not None and is_stopped(process_id):
+        logger.error("the process that starts workers, %d, is stopped: ending it", process_id)
+        os.kill(process_id, signal.SIGKILL)
 
 
 def _helper_lives() -> bool:
