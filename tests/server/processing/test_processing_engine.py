@@ -18,7 +18,7 @@ from candelabra.worker.v1 import SymbolTask
 from candelabra_server.errors import ConfigurationError, UnavailableError
 from candelabra_server.formulas.service import FormulaService
 from candelabra_server.processing import worker_pool
-from candelabra_server.processing.executors.local_pool import is_broken, worker_processes
+from candelabra_server.processing.executors.local_pool import create_pool, is_broken, worker_processes
 from candelabra_server.processing.processing_engine import IProcessingEngine, ProcessingEngine
 from support.jobs import job
 from support.memory_repository import MemoryRepository
@@ -408,6 +408,34 @@ def test_the_end_of_a_generation_is_told_once_and_leaves_the_next_one_alone():
         assert pool.end_broken(first) is pool.end_broken(first)
         assert pool.is_running(pool.shutdowns)
         assert len(worker_processes(second)) == 2
+
+
+def test_a_shutdown_does_not_wait_for_a_launch_that_is_stuck(monkeypatch):
+    monkeypatch.setattr(worker_pool, "_LOCK_SECONDS", 0.01)
+    launching, let_go = threading.Event(), threading.Event()
+
+    def launch(pool):
+        with pool.lock:
+            launching.set()
+            assert let_go.wait(60)
+
+    with make_engine() as engine:
+        thread = threading.Thread(target=launch, args=(engine._pool,))
+        thread.start()
+        assert launching.wait(60)
+        engine.shutdown()
+        assert engine._executor is None
+        let_go.set()
+        thread.join(60)
+
+
+def test_a_pool_of_somebody_else_is_replaced_when_it_is_broken():
+    with make_engine() as engine:
+        own = engine._executor
+        engine._executor = foreign = create_pool(1)
+        foreign.shutdown()
+        assert engine._ensure_executor() not in {own, foreign}
+        own.shutdown()
 
 
 def test_workers_that_never_had_work_end_with_their_engine():

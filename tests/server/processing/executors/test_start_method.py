@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from candelabra_server.processing.executors import start_method
 from candelabra_server.processing.executors.local_pool import create_pool
 from candelabra_server.processing.executors.start_method import helper_process, worker_context
 from support.workers import run_until
@@ -26,11 +27,25 @@ def test_spawn_is_used_where_there_is_no_forkserver(monkeypatch):
 
 
 def test_the_environment_of_this_process_stays_as_it_was(monkeypatch):
+    monkeypatch.setattr(start_method, "_helper_lives", lambda: False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
     worker_context()
     assert dict(os.environ) == before
+
+
+def test_the_environment_is_not_touched_while_the_helper_process_lives(monkeypatch):
+    """Threads of C libraries may read it at any time."""
+    worker_context()
+    monkeypatch.setattr(start_method, "_environment", lambda _: pytest.fail("touched"))
+    worker_context()
+
+
+def test_a_helper_process_that_is_not_there_or_not_ours_does_not_live(monkeypatch):
+    for process_id in (None, os.getpid()):
+        monkeypatch.setattr(start_method, "helper_process", lambda found=process_id: found)
+        assert not start_method._helper_lives()
 
 
 def test_a_worker_has_its_modules_one_thread_a_library_and_no_grpc():
