@@ -17,7 +17,7 @@ from candelabra_server.candles.file_lock import try_lock_exclusive, try_lock_sha
 
 __all__ = ["claim_temporary_folder"]
 
-_NAME = "candelabra-mp-"
+_NAME = "cdlb-"
 _LOCK = "lock"
 _REMOVE_LAST = -100
 """Priority of the removal: after everything that `multiprocessing` itself does at the end of a process."""
@@ -37,7 +37,9 @@ def claim_temporary_folder() -> None:
 
 def _make(parent: Path) -> tuple[Path, IO[bytes]]:
     while True:
-        folder = parent / f"{_NAME}{secrets.token_hex(4)}"  # short: the path of a socket has at most about 100 bytes
+        folder = (
+            parent / f"{_NAME}{secrets.token_hex(4)}"
+        )  # no longer than its own: the path of a socket has at most about 100 bytes
         folder.mkdir(mode=0o700)
         try:
             lock = (folder / _LOCK).open("wb")

@@ -50,11 +50,11 @@ def test_the_folder_of_another_process_that_lives_stays(parent):
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(parent):
     folder, _ = parent
-    others = [folder / "candelabra-mp-file", folder / "candelabra-mp-link", folder / "candelabra-mp-empty"]
+    others = [folder / "cdlb-file", folder / "cdlb-link", folder / "cdlb-empty"]
     others[0].touch()
     others[1].symlink_to(folder)
     others[2].mkdir()
-    abandoned = folder / "candelabra-mp-abandoned"
+    abandoned = folder / "cdlb-abandoned"
     abandoned.mkdir()
     (abandoned / "lock").touch()
     (abandoned / "listener").touch()
@@ -68,7 +68,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(parent):
 
 def test_a_folder_that_cannot_be_read_is_left_alone(parent, monkeypatch):
     folder, _ = parent
-    odd = folder / "candelabra-mp-odd"
+    odd = folder / "cdlb-odd"
     (odd / "lock").mkdir(parents=True)  # which cannot be opened as a file
     claim_temporary_folder()
     assert odd.exists()
