@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 
 from soak.subjects import BareServer, OurServer, Subject
+from support.waiting_server import say
 from support.workers import run_until
 
 AT_ONCE = 24
@@ -157,20 +158,15 @@ def main() -> int:
     for make in (OurServer, BareServer):
         with tempfile.TemporaryDirectory() as folder:
             finding = soak(make(Path(folder)), count)
-        _say(f"{make.__name__}: {finding.cancelled:,} cancelled calls")
+        say(f"{make.__name__}: {finding.cancelled:,} cancelled calls")
         for calls, size in finding.resident:
-            _say(f"  after {calls:6,}: {size / 2**20:7.1f} MiB")
-        _say(f"  {finding.bytes_per_call:,.0f} bytes kept for each (the median of the steps)")
-        _say("  all else as before" if finding.after == finding.before else f"  {finding.before} → {finding.after}")
+            say(f"  after {calls:6,}: {size / 2**20:7.1f} MiB")
+        say(f"  {finding.bytes_per_call:,.0f} bytes kept for each (the median of the steps)")
+        say("  all else as before" if finding.after == finding.before else f"  {finding.before} → {finding.after}")
         if finding.errors:
-            _say(f"  it said:\n{finding.errors}")
+            say(f"  it said:\n{finding.errors}")
         is_well = is_well and finding.after == finding.before and not finding.errors
     return int(not is_well)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

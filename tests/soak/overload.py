@@ -25,7 +25,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
 from support.jobs import job
 from support.server_process import TESTS, server_process
-from support.waiting_server import MANY
+from support.waiting_server import MANY, say
 
 JOBS = 8
 CLIENTS = 10 * JOBS
@@ -164,14 +164,14 @@ def main() -> int:
     parser.add_argument("--clients-of", metavar="ADDRESS", help="only be the clients of a server that is there")
     arguments = parser.parse_args()
     if arguments.clients_of:
-        _say(json.dumps(asyncio.run(_load(arguments.clients_of, arguments.seconds))))
+        say(json.dumps(asyncio.run(_load(arguments.clients_of, arguments.seconds))))
         return 0
     finding = overload(arguments.seconds, Path("unused"))
-    _say(f"accepted and finished  {finding.finished:,} jobs of {MANY} symbols; others: {dict(finding.unfinished)}")
-    _say(f"refused                {finding.refused:,} jobs; ours within {_quantiles(finding.refused_seconds)}")
-    _say(f"health                 {len(finding.health_seconds):,} answers within {_quantiles(finding.health_seconds)}")
+    say(f"accepted and finished  {finding.finished:,} jobs of {MANY} symbols; others: {dict(finding.unfinished)}")
+    say(f"refused                {finding.refused:,} jobs; ours within {_quantiles(finding.refused_seconds)}")
+    say(f"health                 {len(finding.health_seconds):,} answers within {_quantiles(finding.health_seconds)}")
     for when, held in zip(("after the first tenth", "at the end"), finding.held, strict=True):
-        _say(f"{when:<22} {', '.join(f'{count:,} {name}' for name, count in held.items())}")
+        say(f"{when:<22} {', '.join(f'{count:,} {name}' for name, count in held.items())}")
     return int(not finding.is_well)
 
 
@@ -180,11 +180,6 @@ def _quantiles(seconds: list[float]) -> str:
         return "too few for quantiles"
     steps = statistics.quantiles(seconds, n=100)
     return f"{1_000 * steps[49]:.1f} ms (p50), {1_000 * steps[98]:.1f} ms (p99)"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

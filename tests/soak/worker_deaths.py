@@ -28,6 +28,7 @@ from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.processing.result_transport import TransportSettings
 from support.faulty_repository import FaultyRepository
 from support.jobs import job
+from support.waiting_server import say
 
 WORKERS = 2
 MEASURED_EVERY = 100
@@ -193,18 +194,13 @@ def main() -> int:
     logging.getLogger("candelabra_server").setLevel(logging.CRITICAL)  # which tells of every death
     with tempfile.TemporaryDirectory() as folder:
         finding = soak(Path(folder), count)
-    _say(f"{finding.deaths:,} deaths, {finding.generations:,} pools of workers")
+    say(f"{finding.deaths:,} deaths, {finding.generations:,} pools of workers")
     for deaths, size in finding.resident:
-        _say(f"  after {deaths:6,}: {size / 2**20:7.1f} MiB")
-    _say(f"  {finding.bytes_per_death:,.0f} bytes kept for each (over the second half)")
+        say(f"  after {deaths:6,}: {size / 2**20:7.1f} MiB")
+    say(f"  {finding.bytes_per_death:,.0f} bytes kept for each (over the second half)")
     is_well = finding.after == finding.before
-    _say("  all else as before" if is_well else f"  {finding.before} → {finding.after}")
+    say("  all else as before" if is_well else f"  {finding.before} → {finding.after}")
     return int(not is_well)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

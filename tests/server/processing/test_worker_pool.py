@@ -6,6 +6,8 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import psutil
@@ -23,6 +25,14 @@ from support.workers import run_until
 
 def make_engine():
     return ProcessingEngine(MagicMock(), MagicMock(), max_workers=2)
+
+
+def make_engine_with(submit):
+    """One whose pool is launched, and does this when it is given something."""
+    engine = make_engine()
+    engine._executor = SimpleNamespace(submit=partial(submit, engine))
+    engine._pool._generations.append(worker_pool._Generation(engine._executor, None, 0, is_launched=True))
+    return engine
 
 
 def _break(engine):
@@ -100,42 +110,28 @@ def test_a_pool_without_work_has_neither_workers_to_end_nor_stopped_ones():
         assert engine._pool.end_broken() == {}
 
 
-def test_work_that_comes_just_after_a_shutdown_is_refused(monkeypatch):
-    engine = make_engine()
+def test_work_that_comes_just_after_a_shutdown_is_refused():
+    def submit(engine, *_):
+        engine._executor = None
+        raise RuntimeError("cannot schedule new futures after shutdown")
 
-    class Ended:
-        def submit(self, *_):
-            engine._executor = None
-            raise RuntimeError("cannot schedule new futures after shutdown")
-
-    engine._executor = Ended()
-    engine._pool._generations.append(worker_pool._Generation(engine._executor, None, 0, is_launched=True))
     with pytest.raises(UnavailableError, match="shut down"):
-        engine._pool.submit(b"")
+        make_engine_with(submit)._pool.submit(b"")
 
 
 def test_work_that_comes_just_when_a_generation_is_ended_is_for_the_next():
-    engine = make_engine()
+    def submit(_engine, *_):
+        raise RuntimeError("cannot schedule new futures after shutdown")
 
-    class Ended:
-        def submit(self, *_):
-            raise RuntimeError("cannot schedule new futures after shutdown")
-
-    engine._executor = Ended()
-    engine._pool._generations.append(worker_pool._Generation(engine._executor, None, 0, is_launched=True))
     with pytest.raises(BrokenProcessPool, match="being ended"):
-        engine._pool.submit(b"")
+        make_engine_with(submit)._pool.submit(b"")
 
 
 def test_a_slot_is_not_used_again_when_nobody_knows_whether_the_pool_has_the_chunk():
-    engine = make_engine()
+    def submit(_engine, *_):
+        raise MemoryError
 
-    class Odd:
-        def submit(self, *_):
-            raise MemoryError
-
-    engine._executor = Odd()
-    engine._pool._generations.append(worker_pool._Generation(engine._executor, None, 0, is_launched=True))
+    engine = make_engine_with(submit)
     for _ in range(6):
         with pytest.raises(MemoryError):
             engine._pool.submit(b"")

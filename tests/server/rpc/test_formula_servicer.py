@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_status import rpc_status
 
 from candelabra.v1 import (
     CheckFormulaRequest,
@@ -30,6 +29,7 @@ from candelabra_server.formulas.store_file import FILE_NAME
 from support.jobs import job
 from support.memory_repository import candles_of
 from support.server import serving
+from support.statuses import status_of
 
 BUILT_IN = sorted(BUILTIN_FORMULAS)
 CODE = grpc.StatusCode
@@ -66,17 +66,10 @@ async def failure(call):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     error, info, bad_request = caught.value, ErrorInfo(), BadRequest()
-    for detail in rpc_status.from_call(_Call(error)).details:
+    for detail in status_of(error).details:
         assert detail.Unpack(info) or detail.Unpack(bad_request)
     violations = {violation.field: violation.description for violation in bad_request.field_violations}
     return error.code(), info.reason, error.details(), violations
-
-
-class _Call:
-    """What grpc_status reads of a call."""
-
-    def __init__(self, error):
-        self.code, self.details, self.trailing_metadata = error.code, error.details, error.trailing_metadata
 
 
 def test_a_formula_is_created_got_updated_listed_and_deleted(tmp_path):

@@ -125,6 +125,6 @@ def test_what_must_not_be_answered_is_found(one):
 
 
 def test_texts_of_lists_and_maps_are_looked_at():
-    response = GetServerInfoResponse(version="/tmp/x").SerializeToString()
+    response = GetServerInfoResponse(version="/usr/lib/x").SerializeToString()
     fault, *_ = faults_of(answer(responses=[response]), method="/a.b/C", response_type=GetServerInfoResponse, sent=b"")
-    assert "/tmp/x" in fault
+    assert "/usr/lib/x" in fault

@@ -7,7 +7,6 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 
 from candelabra.v1 import Formula, GetServerInfoRequest, ScreenRequest
 from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
@@ -15,6 +14,7 @@ from candelabra_server.config import LoadLimits, TimeLimits
 from soak.overload import overload
 from support.jobs import job
 from support.server import serving
+from support.statuses import status_of
 
 SYMBOLS = [f"S{number:03}" for number in range(200)]
 
@@ -33,14 +33,7 @@ async def refusal_of(call):
         await read(call)
     error = caught.value
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, error
-    return rpc_status.from_call(_Call(error)), dict(error.trailing_metadata())
-
-
-class _Call:
-    """What grpc_status reads of a call."""
-
-    def __init__(self, error):
-        self.code, self.details, self.trailing_metadata = error.code, error.details, error.trailing_metadata
+    return status_of(error), dict(error.trailing_metadata())
 
 
 def detail(status, kind):
@@ -128,7 +121,7 @@ def test_a_job_without_a_deadline_ends_when_the_servers_limit_is_over(tmp_path):
 
     error = run(body())
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    info = detail(rpc_status.from_call(_Call(error)), ErrorInfo)
+    info = detail(status_of(error), ErrorInfo)
     assert (info.reason, dict(info.metadata)) == ("JOB_TIME_LIMIT", {"seconds": "0.200"})
 
 

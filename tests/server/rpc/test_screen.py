@@ -7,7 +7,6 @@ import grpc
 import numpy as np
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_status import rpc_status
 
 from candelabra.v1 import ColumnKind, GetServerInfoRequest
 from candelabra.v1.processing_pb2_grpc import ProcessingServiceStub
@@ -16,6 +15,7 @@ from support.jobs import job
 from support.memory_repository import MemorySnapshot, candles_of
 from support.screens import DAY, FIRST, rows_of, screen, store_of
 from support.server import serving
+from support.statuses import status_of
 
 SYMBOLS = [f"S{number:03}" for number in range(300)]
 CLOSES = {
@@ -60,17 +60,10 @@ def refused(request, *symbols):
     error = run(body())
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     bad_request, info = BadRequest(), ErrorInfo()
-    for detail in rpc_status.from_call(_Call(error)).details:
+    for detail in status_of(error).details:
         detail.Unpack(bad_request)
         detail.Unpack(info)
     return {violation.field: violation.description for violation in bad_request.field_violations}, info.reason
-
-
-class _Call:
-    """What grpc_status reads of a call."""
-
-    def __init__(self, error):
-        self.code, self.details, self.trailing_metadata = error.code, error.details, error.trailing_metadata
 
 
 @pytest.fixture(scope="module")

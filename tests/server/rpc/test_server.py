@@ -9,7 +9,6 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 
 from candelabra.v1 import GetServerInfoRequest, ListSymbolsRequest, ProcessingJob
 from candelabra.v1.candles_pb2_grpc import CandleServiceStub
@@ -20,6 +19,7 @@ from candelabra_server.rpc.handlers import stream_bytes
 from support.jobs import job
 from support.memory_repository import MemoryRepository
 from support.server import serving
+from support.statuses import status_of
 
 SERVICES = ("candelabra.v1.ProcessingService", "candelabra.v1.FormulaService", "candelabra.v1.CandleService")
 SYMBOLS = [f"S{index:03}" for index in range(300)]
@@ -41,18 +41,11 @@ async def failure_of(call):
 
 def details_of(error, kind):
     found = []
-    for detail in rpc_status.from_call(_Call(error)).details:
+    for detail in status_of(error).details:
         message = kind()
         if detail.Unpack(message):
             found.append(message)
     return found
-
-
-class _Call:
-    """What grpc_status reads of a call."""
-
-    def __init__(self, error):
-        self.code, self.details, self.trailing_metadata = error.code, error.details, error.trailing_metadata
 
 
 def test_each_symbols_result_is_streamed_and_decoded_by_the_generated_client():

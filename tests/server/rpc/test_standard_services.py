@@ -61,16 +61,6 @@ def test_health_of_all_services_is_listed():
     assert {name: answer.status for name, answer in after.statuses.items()} == dict.fromkeys(services, response.SERVING)
 
 
-def test_a_service_that_is_not_there_is_not_found():
-    async def body():
-        async with serving("A") as (_, channel, _engine):
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="none"))
-            return caught.value
-
-    assert run(body()).code() is grpc.StatusCode.NOT_FOUND
-
-
 def test_a_watch_tells_every_change_of_health():
     async def body():
         async with serving("A") as (server, channel, _engine):
