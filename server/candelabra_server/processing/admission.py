@@ -67,9 +67,9 @@ class Admission:
         Raises:
             OverloadedError: there is too much else to do.
         """
-        backlog, limits = self._backlog(), self._limits
         if self.active_jobs <= 1:
             return
+        backlog, limits = self._backlog(), self._limits
         if backlog.queued_symbols + symbols > limits.max_queued_symbols:
             told = f"{backlog.queued_symbols:,} symbols are queued, and it takes {limits.max_queued_symbols:,}"
             raise self._refusal(Reason.TOO_MANY_SYMBOLS_QUEUED, told, backlog)

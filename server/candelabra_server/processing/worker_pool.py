@@ -204,8 +204,12 @@ class WorkerPool:
     def launch(self, shutdowns: int) -> None:
         """Starts the workers and makes the place for their results, where there are none. Blocks.
 
-        Raises UnavailableError when the pool was shut down since `shutdowns` had this value; what else is wrong, the
-        first work will meet.
+        Workers that die at their start are met by the first work.
+
+        Raises:
+            EngineShutDownError: the pool was shut down since `shutdowns` had this value.
+            ConfigurationError: there is no room for results.
+            OSError: the system refuses what a pool needs.
         """
         with suppress(BrokenProcessPool):
             self._launched_since(shutdowns)

@@ -32,7 +32,6 @@ from candelabra_server.errors import (
 )
 
 __all__ = [
-    "DETAILS_METADATA_KEY",
     "DOMAIN",
     "STATUS_CODES",
     "code_for",
@@ -44,7 +43,7 @@ __all__ = [
 
 DOMAIN = "candelabra"
 """`ErrorInfo.domain`: says whose reasons these are."""
-DETAILS_METADATA_KEY = "grpc-status-details-bin"
+_DETAILS_METADATA_KEY = "grpc-status-details-bin"
 _PUSHBACK_METADATA_KEY = "grpc-retry-pushback-ms"
 
 STATUS_CODES: dict[type[CandelabraError], grpc.StatusCode] = {
@@ -95,7 +94,7 @@ def status_for(error: CandelabraError) -> Status:
 
 def trailers_for(error: CandelabraError, status: Status) -> tuple[tuple[str, str | bytes], ...]:
     """What goes with the status: its details, and for gRPC's own retries when to come again."""
-    details = DETAILS_METADATA_KEY, status.SerializeToString()
+    details = _DETAILS_METADATA_KEY, status.SerializeToString()
     if isinstance(error, OverloadedError):
         return details, (_PUSHBACK_METADATA_KEY, str(_retry_millis(error)))
     return (details,)
