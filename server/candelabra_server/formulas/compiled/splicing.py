@@ -14,6 +14,8 @@ from candelabra_server.formulas.compiled.compiling import compiled
 __all__ = ["splice", "splice_float32"]
 
 _INT = ir.IntType(64)
+_BLOCK = 1_024
+"""Rows that are counted and then copied, while the first level of cache has them."""
 
 
 @intrinsic
@@ -78,11 +80,13 @@ def _splice(room, at, prefixes, ends, values, stride, first, stop, counts, first
         at += end - begin
         begin = end
         base = number * stride
-        _copy_bytes(room, at, values, base + first, rows)
-        at += rows * row_bytes
         count = 0
-        for row in range(base + first, base + stop):
-            count += values[row] != values[row]
+        for start in range(base + first, base + stop, _BLOCK):
+            block = values[start : min(start + _BLOCK, base + stop)]
+            for row in range(len(block)):  # from 0 on, or the compiler makes no vectors of it
+                count += block[row] != block[row]
+            _copy_bytes(room, at, values, start, len(block))
+            at += len(block) * row_bytes
         counts[number] += count
         if count:
             row = stop - 1
