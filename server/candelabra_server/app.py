@@ -20,8 +20,9 @@ from candelabra_server.formulas.service import FormulaService
 from candelabra_server.formulas.store import FormulaStore
 from candelabra_server.processing.processing_engine import ProcessingEngine
 from candelabra_server.processing.result_transport import TransportSettings
+from candelabra_server.server_process import keep_freed_memory, new_event_loop
 
-__all__ = ["Ending", "serve"]
+__all__ = ["Ending", "run", "serve"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,13 @@ class Ending(IntEnum):
     """Some had not when the time to drain was over, and ended with UNAVAILABLE."""
     HURRIED = 4
     """The same at a second signal."""
+
+
+def run(config: ServerConfig, *, on_ready: Callable[[str, ICandleRepository], None]) -> Ending:
+    """The life of a server's process: `serve` on an event loop of its own."""
+    keep_freed_memory()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(serve(config, on_ready=on_ready))
 
 
 async def serve(config: ServerConfig, *, on_ready: Callable[[str, ICandleRepository], None]) -> Ending:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import subprocess
@@ -80,12 +79,10 @@ def serve(config: ServerConfig) -> None:
     Exits with 0 when all jobs had ended, 3 when some were cut since --drain-seconds had passed, 4 when a second signal
     cut them.
     """
-    from candelabra_server.app import serve as serve_until_stopped  # noqa: PLC0415 - only this command needs it
+    from candelabra_server import app  # noqa: PLC0415 - only this command needs it
 
     with _filling_kernel_cache() as filling:
-        ending = asyncio.run(
-            serve_until_stopped(config, on_ready=lambda address, repo: _banner(config, address, repo, filling))
-        )
+        ending = app.run(config, on_ready=lambda address, repo: _banner(config, address, repo, filling))
     _out.print("stopped")
     sys.exit(ending)
 

@@ -46,12 +46,12 @@ def main(folder: Path, workers: int) -> None:
         time_limits=TimeLimits(symbol_seconds=_SYMBOL_SECONDS, grace_seconds=_GRACE_SECONDS),
     )
 
-    async def serve() -> None:
+    def ready(address: str, _repository: object) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, describe)
-        await app.serve(config, on_ready=lambda address, _repository: say(address))
+        say(address)
 
     with patch.object(app, "create_candle_repository", lambda _config: ChaosRepository(folder)):
-        asyncio.run(serve())
+        app.run(config, on_ready=ready)
     say("stopped")
 
 

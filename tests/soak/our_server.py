@@ -3,7 +3,6 @@
 The symbol WAITS is done once the file MARKER is there; BIG has results of several messages.
 """
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def main():
         results_folder=Path(sys.argv[2]),
         time_limits=TimeLimits(grace_seconds=3_600),  # workers that are held are not to be ended
     )
-    asyncio.run(app.serve(config, on_ready=lambda address, _repository: say(address)))
+    app.run(config, on_ready=lambda address, _repository: say(address))
     say("stopped")
 
 

@@ -3,7 +3,6 @@
 The symbol WAITS is done once the file MARKER is there; the settings are those of ServerConfig, in JSON.
 """
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ def main():
         if name in settings:
             settings[name] = kind(settings[name])
     config = ServerConfig(store=Path("unused"), workers=2, **settings)
-    ending = asyncio.run(app.serve(config, on_ready=lambda address, _repository: say(address)))
+    ending = app.run(config, on_ready=lambda address, _repository: say(address))
     say("stopped")
     sys.exit(ending)
 
