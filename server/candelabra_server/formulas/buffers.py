@@ -23,6 +23,8 @@ class Buffers:
 
     def __init__(self) -> None:
         self._tables: dict[Source, FloatTable] = {}
+        self._memory: dict[Source, FloatTable] = {}
+        """Where those are, which may be longer."""
         self._work: FloatTable = np.empty(0)
         self._measured: Program | None = None
         self._measured_rows = 0
@@ -32,12 +34,16 @@ class Buffers:
 
     def table(self, source: Source, columns: int, rows: int) -> FloatTable:
         """Room for the columns of a source, C-contiguous, one row a column; holds anything."""
-        memory = self._tables.get(source)
+        known = self._tables.get(source)
+        if known is not None and known.shape == (columns, rows):
+            return known
+        memory = self._memory.get(source)
         if memory is None or len(memory) < columns * rows:
             memory = np.empty(columns * rows)
-            if columns * rows <= _MOST_KEPT:
-                self._tables[source] = memory
-        return memory[: columns * rows].reshape(columns, rows)
+        table = memory[: columns * rows].reshape(columns, rows)
+        if columns * rows <= _MOST_KEPT:
+            self._memory[source], self._tables[source] = memory, table
+        return table
 
     def work(self, program: Program, rows: int) -> FloatTable:
         """Room for the machine's kernels, from a multiple of 64 bytes on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
@@ -104,17 +104,9 @@ class Evaluation:
     def _run_parts(
         self, program: Program, machine: Machine, buffers: Buffers, tables: Mapping[Source, FloatTable]
     ) -> None:
-        work = buffers.work(program, max((table.shape[1] for table in tables.values()), default=0))
+        work = buffers.work(program, max([table.shape[1] for table in tables.values()]))
         scratch = buffers.scratch(program)
         results: dict[int, Any] = {}
-
-        def value(number: int) -> Any:  # noqa: ANN401 - as in steps()
-            node = self._plan.steps[number].node
-            if node.operation is CONSTANT:
-                return self._constant(node, [])
-            place = program.places.get(number)
-            return results[number] if place is None else tables[node.source or OWN][place]
-
         for part in program.parts:
             if isinstance(part, Run):
                 for code in self._pieces(part, tables[part.source].shape[1]):
@@ -123,21 +115,29 @@ class Evaluation:
                 continue
             self._check()
             step = self._plan.steps[part.step]
-            result = self._run(step, [value(below) for below in step.inputs])
+            result = self._run(step, [self._value(below, program, tables, results) for below in step.inputs])
             place = program.places.get(part.step)
             if place is None:
                 results[part.step] = result
             else:
                 tables[step.node.source or OWN][place] = result
 
+    def _value(
+        self, number: int, program: Program, tables: Mapping[Source, FloatTable], results: Mapping[int, Any]
+    ) -> Any:  # noqa: ANN401 - as in steps()
+        """A step's value; one that is not in a table is in `results`."""
+        node = self._plan.steps[number].node
+        if node.operation is CONSTANT:
+            return self._constant(node, [])
+        place = program.places.get(number)
+        return results[number] if place is None else tables[node.source or OWN][place]
+
     @staticmethod
-    def _pieces(run: Run, rows: int) -> Iterator[npt.NDArray[np.int64]]:
+    def _pieces(run: Run, rows: int) -> Sequence[npt.NDArray[np.int64]]:
         """The instructions at once, or one by one where they take so long that the time is to be looked at between."""
         if run.nanos * rows < _UNCHECKED_NANOS:
-            yield run.code
-        else:
-            for start, stop in pairwise(run.starts):
-                yield run.code[start:stop]
+            return (run.code,)
+        return [run.code[start:stop] for start, stop in pairwise(run.starts)]
 
     def _check(self) -> None:
         if self._checkpoint is not None:
@@ -237,9 +237,9 @@ class Evaluation:
 
     def _require_fields(self, source: Source, names: tuple[str, ...]) -> None:
         candles = self._candles[Source(source.symbol, "") if source.symbol else OWN]
-        if candles.fields.keys() >= set(names):
-            return
         missing = [name for name in names if name not in candles.fields]
+        if not missing:
+            return
         told = ", ".join(f"`{name}`" for name in missing)
         raise SymbolFailure(
             f"the candles of {candles.symbol} have no field {told}; stored are: {', '.join(sorted(candles.fields))}",

@@ -117,9 +117,10 @@ class SymbolWork:
         names, layout = self._layout(candles)
         total = len(candles) - candles.warm_up
         rows = range(first_row, total)
-        if packet.most_bytes is not None:
-            rows = rows[: layout.rows_that_fit(packet.most_bytes)]
         room = packet.room(layout.most_bytes(len(rows)))
+        if room is None and packet.most_bytes is not None:
+            rows = rows[: layout.rows_that_fit(packet.most_bytes)]
+            room = packet.room(layout.most_bytes(len(rows)))
         if room is None:
             return False
         is_whole = len(rows) == total
