@@ -122,7 +122,7 @@ class Dispatcher:
         self._scheduler = Scheduler(
             workers=workers,
             max_unfetched_bytes=transport.max_waiting_bytes,
-            chunk_bytes=min(CHUNK_BYTES, transport.slot_bytes // 2),
+            chunk_bytes=min(CHUNK_BYTES, transport.slot_bytes * 7 // 8),
         )
         self._workers = Lane(pool, grace_seconds=time_limits.grace_seconds, is_ready=True)
         self._quarantine = Lane(quarantine, grace_seconds=time_limits.grace_seconds, is_ready=False)

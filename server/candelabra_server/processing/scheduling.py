@@ -32,8 +32,8 @@ __all__ = ["CHUNK_BYTES", "MAX_ATTEMPTS", "MAX_UNFETCHED_BYTES", "TARGET_SECONDS
 
 TARGET_SECONDS = 0.010
 """Worker time that a chunk should take: long against the cost of dispatching, short against a wait."""
-CHUNK_BYTES = 8 * 1024 * 1024
-"""Results that a chunk should have at most: enough that the cost of dispatching it, half a millisecond, is small."""
+CHUNK_BYTES = 14 * 1024 * 1024
+"""Results that a chunk should have at most: so many that dispatching it, which takes half a millisecond, is little."""
 MAX_UNFETCHED_BYTES = 8 * 1024 * 1024
 """Results of a job that wait for its client before it gets no more chunks; what is in flight then is added."""
 MAX_ATTEMPTS = 3
