@@ -35,6 +35,7 @@ from candelabra_client._exceptions import (
 )
 from candelabra_client._health import HealthStatus
 from candelabra_client._job import AsyncJob, Job
+from candelabra_client._memory import keep_freed_memory
 from candelabra_client._progress import progress_bar
 from candelabra_client._result import ColumnInfo, ColumnKind, ResultInfo, SymbolError, SymbolResult
 from candelabra_client._results import JobResults
@@ -87,5 +88,6 @@ __all__ = [
     "Unauthenticated",
     "Unimplemented",
     "Violation",
+    "keep_freed_memory",
     "progress_bar",
 ]

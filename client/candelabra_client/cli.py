@@ -9,6 +9,8 @@ import importlib
 import os
 import sys
 
+from candelabra_client._memory import keep_freed_memory
+
 __all__ = ["main"]
 
 _EXTRA_LIBRARIES = frozenset({"typer", "rich", "click"})
@@ -19,6 +21,7 @@ def main() -> None:
     # What gRPC's core logs on its own, such as a connection that the server closed, is no output of ours: the
     # command says itself what went wrong. Read when grpc is imported, hence before.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    keep_freed_memory()
     try:
         commands = importlib.import_module("candelabra_client._commands.app")
     except ModuleNotFoundError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.command import serving_command
+from support.page_faults import ON_GLIBC, PAGES_USED, page_faults
 
 PROGRAM = """
 import json, re, sys
@@ -37,3 +38,17 @@ def test_eight_thousand_symbols_become_one_table_in_less_than_three_times_its_si
     assert measured["symbols"] == 8_005
     assert measured["table"] > 60_000_000
     assert 0 < measured["peak"] < 3 * measured["table"]
+
+
+@ON_GLIBC
+def test_a_program_that_says_so_keeps_freed_memory_and_a_client_alone_does_not():
+    with_client = "from candelabra_client import *; Client('127.0.0.1:1').close()"
+    assert page_faults(with_client) > PAGES_USED / 2
+    assert page_faults(f"{with_client}; keep_freed_memory()") < PAGES_USED / 100
+
+
+@ON_GLIBC
+def test_the_command_keeps_it():
+    told = "import contextlib, io, sys; from candelabra_client import cli; sys.argv[1:] = ['--help']"
+    run = "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): cli.main()"
+    assert page_faults(f"{told}\n{run}") < PAGES_USED / 100

@@ -49,6 +49,7 @@ NAMES = [
     "Unauthenticated",
     "Unimplemented",
     "Violation",
+    "keep_freed_memory",
     "progress_bar",
 ]
 
