@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from candelabra_server.formulas.checker import Output
 from candelabra_server.formulas.graph import Node, Source, other_symbol_need
-from candelabra_server.formulas.operations import FIELD
+from candelabra_server.formulas.operations import ALL_HISTORY, FIELD, Exactness
 from candelabra_server.formulas.programs import Program, make_program
 from candelabra_server.formulas.traces import Trace, make_trace
 
@@ -44,6 +44,7 @@ class Plan:
         program: the same steps for the compiled machine.
         trace: how the machine finds why a value is NaN; None where only the steps can tell.
         other_symbols: symbols that are read beside the job's own, with the candles before the range that they need.
+        is_local: whether a row's values are the same bits whatever stands before its warm-up, even another symbol.
     """
 
     steps: tuple[Step, ...]
@@ -55,6 +56,7 @@ class Plan:
     other_symbols: Mapping[str, int]
     program: Program
     trace: Trace | None
+    is_local: bool
 
 
 def make_plan(outputs: Sequence[Output], timeframe: str) -> Plan:
@@ -76,16 +78,25 @@ def make_plan(outputs: Sequence[Output], timeframe: str) -> Plan:
         for number, node in enumerate(nodes)
     )
     wanted_steps = tuple(numbers[node.index] for node in wanted)
+    warm_up_candles = max((node.warm_up for node in wanted), default=0)
+    look_ahead_candles = max((node.look_ahead for node in wanted), default=0)
+    program = make_program(steps, wanted_steps)
     return Plan(
         steps=steps,
         outputs=wanted_steps,
         timeframe=timeframe,
-        warm_up_candles=max((node.warm_up for node in wanted), default=0),
-        look_ahead_candles=max((node.look_ahead for node in wanted), default=0),
+        warm_up_candles=warm_up_candles,
+        look_ahead_candles=look_ahead_candles,
         fields=_fields(nodes),
         other_symbols=_other_symbols(nodes),
-        program=make_program(steps, wanted_steps),
+        program=program,
         trace=make_trace(steps, wanted_steps),
+        is_local=(
+            program.is_plain  # TA-Lib's own kernels let a NaN reach beyond their windows
+            and warm_up_candles < ALL_HISTORY
+            and look_ahead_candles == 0
+            and all(node.exactness is Exactness.EXACT for node in wanted)
+        ),
     )
 
 

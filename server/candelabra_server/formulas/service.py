@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from candelabra_server.domain.candles import Candles, FloatTable
+from candelabra_server.domain.candles import Candles, FloatColumn, FloatTable
 from candelabra_server.errors import (
     FormulaError,
     FormulaNotFoundError,
@@ -132,6 +132,35 @@ class CompiledFormula:
             SymbolFailure: the candles lack a field that the formula reads (FIELD_NOT_STORED).
         """
         return Evaluation(self.plan, candles, others or {}, checkpoint).columns(buffers)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether candles of several symbols may stand one behind the other, as `evaluate_stack` takes them.
+
+        A row's values are then the same bits whatever stands before its warm-up.
+        """
+        return self.plan.is_local
+
+    def evaluate_stack(
+        self,
+        fields: Mapping[str, FloatColumn],
+        rows: int,
+        *,
+        checkpoint: Callable[[], None] | None = None,
+        buffers: Buffers | None = None,
+    ) -> FloatTable:
+        """As `evaluate`, over candles of several symbols one behind the other, of a formula that `is_local`.
+
+        Rows that stand nearer to their symbol's first than `warm_up_candles` have no meaning.
+
+        Args:
+            fields: columns by name; only read.
+            rows: how many they have.
+            checkpoint: as for `evaluate`.
+            buffers: likewise.
+        """
+        candles = Candles("", np.arange(rows), fields)
+        return Evaluation(self.plan, candles, {}, checkpoint).columns(buffers)
 
     def fields_of(self, symbol: str) -> tuple[str, ...]:
         """The fields of another symbol that it reads, sorted."""

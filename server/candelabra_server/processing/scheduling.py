@@ -7,7 +7,7 @@
 - At most workers + 1 chunks are in flight: what was given to the pool cannot be taken back. A chunk is
   charged when it is taken, so a job that has its part of them is not the one furthest behind while others wait.
 - A chunk is one symbol at first, then grows towards TARGET_SECONDS of measured cost and CHUNK_BYTES of
-  results, and shrinks at the end of the job so that its last symbols are shared out.
+  results, and shrinks at the end of the job so that its last symbols are shared out, down to a millisecond's worth.
 - A job whose results are not fetched gets no more chunks once they are `max_unfetched_bytes`: its client
   slows nobody else.
 - A symbol with more rows than a chunk's results may have is done in ranges of rows, one after the other;
@@ -43,6 +43,9 @@ _MOST_SYMBOLS_IN_CHUNK = 1_024
 _GROWTH = 4
 """A chunk has at most so many times the symbols of the one before."""
 _NEW_COST_SHARE = 0.2
+"""Of a chunk's cost in the smoothed one, at least: the first chunks count by their symbols."""
+_TAIL_SECONDS = 0.001
+"""Worker time that is not shared out further at the end of a job: dispatching half of it would take as long."""
 
 
 class _Piece(NamedTuple):
@@ -63,6 +66,8 @@ class JobQueue:
     """Smoothed cost of one symbol; None before the first was measured."""
     symbol_bytes: float = 0.0
     """Smoothed size of one symbol's results."""
+    measured_symbols: int = 0
+    """Of how many symbols these are."""
     last_chunk_symbols: int = 0
     in_flight: int = 0
     unfetched_bytes: int = 0
@@ -207,10 +212,11 @@ class Scheduler:
         if job in self._jobs:
             job.symbols.extendleft(reversed(chunk.symbols[count:]))
         if count:
-            measured, known = seconds / count, job.symbol_seconds
-            job.symbol_seconds = measured if known is None else known + _NEW_COST_SHARE * (measured - known)
-            size = result_bytes / count
-            job.symbol_bytes = size if known is None else job.symbol_bytes + _NEW_COST_SHARE * (size - job.symbol_bytes)
+            job.measured_symbols += count
+            share = max(_NEW_COST_SHARE, count / job.measured_symbols)
+            known = job.symbol_seconds or 0.0
+            job.symbol_seconds = known + share * (seconds / count - known)
+            job.symbol_bytes += share * (result_bytes / count - job.symbol_bytes)
 
     def set_range(self, job: JobQueue, piece: tuple[str, int] | None) -> None:
         """The symbol that the job does before anything else, and the row to go on from; None when there is none.
@@ -329,7 +335,8 @@ class Scheduler:
     def _chunk_size(self, job: JobQueue) -> int:
         if job.symbol_seconds is None:
             return 1
-        wanted = int(TARGET_SECONDS / max(job.symbol_seconds, 1e-6))
+        cost, rest = max(job.symbol_seconds, 1e-6), len(job.symbols)
+        wanted = int(TARGET_SECONDS / cost)
         fitting = int(self._chunk_bytes / max(job.symbol_bytes, 1.0))
-        tail = math.ceil(len(job.symbols) / (2 * self._workers))
+        tail = min(rest, max(math.ceil(rest / (2 * self._workers)), int(_TAIL_SECONDS / cost)))
         return max(1, min(wanted, fitting, _GROWTH * job.last_chunk_symbols, tail, _MOST_SYMBOLS_IN_CHUNK))

@@ -20,6 +20,7 @@ from candelabra_server.domain.candles import Candles
 from candelabra_server.errors import CandelabraError, Reason, SymbolFailure
 from candelabra_server.formulas.buffers import Buffers
 from candelabra_server.formulas.service import CompiledFormula
+from candelabra_server.processing.screen_stack import Stack
 from candelabra_server.processing.symbol_watch import ChunkUnwantedError, SymbolWatch
 from candelabra_server.processing.worker_failures import out_of_memory, unexpected
 
@@ -73,51 +74,111 @@ def screen_symbols(
     Raises:
         ChunkUnwantedError: nobody wants the answer any more.
     """
-    passed: list[str] = []
-    times: list[int] = []
-    values = np.empty((len(formula.columns), len(symbols)))
-    failures: list[ScreenFailure] = []
-    candles_read = 0
-    evaluate = formula.evaluate
-    others: Mapping[str, Candles] | None = None
-    begin, checkpoint = watch.begin, watch.check
+    chunk = _Chunk(symbols, formula, buffers, watch, load_others)
+    stack = Stack(formula)
+    begin, check = watch.begin, watch.check
     for position, symbol in enumerate(symbols):
         try:
             begin(position)
             candles = load(symbol)
-            open_times = candles.open_time_micros
-            rows = len(open_times)
-            if not rows:
+            if not len(candles.open_time_micros):
                 raise SymbolFailure(f"{symbol} has no candles up to that time", reason=Reason.NO_CANDLES)
-            if formula.other_symbols and load_others is not None:
-                others = load_others(candles)
-            checkpoint()
-            table = evaluate(candles, others=others, checkpoint=checkpoint, buffers=buffers)
-            candles_read += rows
-            if filter_column is not None:
-                found = table.item(filter_column, -1)
-                if found == 0.0 or found != found:  # noqa: PLR0124 - without a value
-                    continue
-            values[:, len(passed)] = table[:, -1]
-            times.append(open_times.item(-1))
-            passed.append(symbol)
+            check()
+            if not stack.add(position, candles):
+                chunk.evaluate(position, candles)
+            elif stack.is_full:
+                chunk.evaluate_stack(stack)
         except ChunkUnwantedError:
             raise
-        except CandelabraError as failure:
-            failures.append(screen_failure(symbol, failure))
-        except MemoryError:
-            logger.exception("not enough memory to screen %s", symbol)
-            failures.append(screen_failure(symbol, out_of_memory()))
-        except BaseException:  # SystemExit and KeyboardInterrupt of a plugged-in repository included
-            logger.exception("cannot screen %s", symbol)
-            failures.append(screen_failure(symbol, unexpected()))
-    return ScreenedChunk(
-        symbols=passed,
-        as_of_micros=np.array(times, dtype="<i8").tobytes(),
-        values=values[:, : len(passed)].astype("<f8", copy=False).tobytes(),
-        failures=failures,
-        candles_read=candles_read,
-    )
+        except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt of a plugged-in repository
+            chunk.fail(symbol, error)
+    chunk.evaluate_stack(stack)
+    return chunk.answer(filter_column)
+
+
+class _Chunk:
+    """The last rows of a chunk's symbols, by their positions."""
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        formula: CompiledFormula,
+        buffers: Buffers,
+        watch: SymbolWatch,
+        load_others: Callable[[Candles], Mapping[str, Candles]] | None,
+    ) -> None:
+        self._symbols = symbols
+        self._formula = formula
+        self._buffers = buffers
+        self._watch = watch
+        self._load_others = load_others if formula.other_symbols else None
+        self._values = np.empty((len(formula.columns), len(symbols)))
+        self._times = np.zeros(len(symbols), dtype="<i8")
+        self._is_done = np.zeros(len(symbols), dtype=np.bool_)
+        self._failures: list[ScreenFailure] = []
+        self._candles_read = 0
+
+    def evaluate(self, position: int, candles: Candles) -> None:
+        """One symbol by itself."""
+        others = self._load_others(candles) if self._load_others is not None else None
+        table = self._formula.evaluate(candles, others=others, checkpoint=self._watch.check, buffers=self._buffers)
+        self._values[:, position] = table[:, -1]
+        self._times[position] = candles.open_time_micros[-1]
+        self._is_done[position] = True
+        self._candles_read += len(candles)
+
+    def evaluate_stack(self, stack: Stack) -> None:
+        """All symbols of the stack, which is empty then."""
+        positions, stacked = stack.positions, stack.candles
+        if not positions:
+            return
+        try:
+            self._values[:, positions] = stack.last_rows(self._watch.check, self._buffers)
+            self._times[positions] = [candles.open_time_micros[-1] for candles in stacked]
+            self._is_done[positions] = True
+            self._candles_read += stack.rows
+        except ChunkUnwantedError:
+            raise
+        except BaseException:  # noqa: BLE001 - whatever it is, each symbol has its own chance
+            self._evaluate_each(positions, stacked)
+        stack.clear()
+
+    def _evaluate_each(self, positions: Sequence[int], stacked: Sequence[Candles]) -> None:
+        for position, candles in zip(positions, stacked, strict=True):
+            try:
+                self._watch.begin(position)
+                self.evaluate(position, candles)
+            except ChunkUnwantedError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - as above
+                self.fail(self._symbols[position], error)
+
+    def fail(self, symbol: str, error: BaseException) -> None:
+        """A symbol has no row; the text of foreign exceptions goes to the log only."""
+        if isinstance(error, CandelabraError):
+            failure = error
+        elif isinstance(error, MemoryError):
+            logger.error("not enough memory to screen %s", symbol, exc_info=error)
+            failure = out_of_memory()
+        else:
+            logger.error("cannot screen %s", symbol, exc_info=error)
+            failure = unexpected()
+        self._failures.append(screen_failure(symbol, failure))
+
+    def answer(self, filter_column: int | None) -> ScreenedChunk:
+        """Those that pass."""
+        passes = self._is_done
+        if filter_column is not None:
+            decisive = self._values[filter_column]
+            passes = passes & (decisive != 0.0) & ~np.isnan(decisive)
+        positions = np.flatnonzero(passes)
+        return ScreenedChunk(
+            symbols=[self._symbols[position] for position in positions.tolist()],
+            as_of_micros=self._times[positions].tobytes(),
+            values=self._values[:, positions].astype("<f8", copy=False).tobytes(),
+            failures=self._failures,
+            candles_read=self._candles_read,
+        )
 
 
 def fail_symbols(symbols: Sequence[str], failure: CandelabraError) -> ScreenedChunk:

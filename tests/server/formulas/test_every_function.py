@@ -6,6 +6,7 @@ import pytest
 from candelabra_server.domain.candles import PRICE_FIELDS, Candles
 from candelabra_server.formulas.catalogue import FUNCTIONS, SYMBOL, Function, SettingKind
 from candelabra_server.formulas.catalogue.reference import dependence_class
+from candelabra_server.formulas.compile_options import CompileOptions
 from candelabra_server.formulas.service import FormulaService
 
 SERVICE = FormulaService()
@@ -40,6 +41,13 @@ def text_of(setting) -> str:
     if setting.kind.is_text:
         return f'"{(setting.choices or ("1w",))[0]}"'
     return f"{setting.maximum if setting.maximum is not None and setting.maximum < 7 else 7}"
+
+
+LOCAL = [
+    function
+    for function in CALLED
+    if SERVICE.compile(call_of(function), parameters={}, options=CompileOptions(allow_lookahead=True)).is_local
+]
 
 
 def evaluate(formula, candles: Candles) -> list[np.ndarray]:
@@ -132,3 +140,37 @@ def test_what_the_catalogue_says_is_complete(function):
     assert not function.implied or len(function.implied) == len(function.inputs)
     assert set(function.conditions) <= set(function.inputs)
     assert "\n" not in function.summary
+
+
+def ends_of(candles: Candles, rows: int) -> list[Candles]:
+    """So many rows up to some of the candles, where there are as many."""
+    return [sliced(candles, stop - rows, stop) for stop in range(rows, len(candles) + 1, 37)]
+
+
+@pytest.mark.parametrize("function", LOCAL, ids=lambda function: function.name)
+def test_candles_of_other_symbols_before_it_change_no_bit_of_a_local_functions_last_row(function, candles, broken):
+    formula = SERVICE.compile(call_of(function), parameters={})
+    rows = formula.warm_up_candles + 1
+    regular, odd = ends_of(candles, rows), ends_of(broken, rows)
+    stacked = [piece for pair in zip(regular, odd, strict=False) for piece in pair]
+    assert len(stacked) >= 4
+    fields = {name: np.concatenate([piece.fields[name] for piece in stacked]) for name in PRICE_FIELDS}
+    table = formula.evaluate_stack(fields, rows * len(stacked))
+    for number, piece in enumerate(stacked, 1):
+        assert table[:, number * rows - 1].tobytes() == formula.evaluate(piece)[:, -1].tobytes()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ema(close, 5)",
+        "rsi(close, 14) < 30",
+        "Mean($close, 0)",
+        "streak(close > open)",
+        'close / symbol("OTHER").close',
+        "close@1w",
+        "Ref($close, -1)",
+    ],
+)
+def test_what_depends_on_more_than_its_warm_up_is_not_local(text):
+    assert not SERVICE.compile(text, parameters={}, options=CompileOptions(allow_lookahead=True)).is_local

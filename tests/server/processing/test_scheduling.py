@@ -60,8 +60,24 @@ def test_chunks_grow_towards_the_target_and_shrink_at_the_end():
         scheduler.fetched(job, 100)
     assert sizes[:4] == [1, 4, 16, 50]
     assert max(sizes) == 50
-    assert sizes[-1] == 1
+    shrinking = sizes[sizes.index(50) :]
+    assert shrinking == sorted(shrinking, reverse=True)
+    assert sizes[-2] == 5  # a millisecond's worth is not shared out further
     assert sum(sizes) == 1_000
+
+
+def test_a_dear_first_symbol_keeps_only_the_first_chunks_small():
+    """It has the job made ready; smoothing alone would need thirty chunks to forget that."""
+    scheduler = Scheduler(workers=1)
+    job = scheduler.add(names(10_000), weight=1)
+    sizes = []
+    for number in range(9):
+        chunk = scheduler.take()
+        sizes.append(len(chunk.symbols))
+        finish(scheduler, chunk, (number == 0) * TARGET_SECONDS / 2 + len(chunk.symbols) * TARGET_SECONDS / 1_000)
+        scheduler.fetched(job, 100)
+    assert sizes[:4] == [1, 1, 3, 9]
+    assert sizes[-1] > 500
 
 
 def test_a_small_job_does_not_wait_behind_a_large_one():
