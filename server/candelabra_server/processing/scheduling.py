@@ -6,8 +6,9 @@
   rows: what it could not use meanwhile is gone.
 - At most workers + 1 chunks are in flight: what was given to the pool cannot be taken back. A chunk is
   charged when it is taken, so a job that has its part of them is not the one furthest behind while others wait.
-- A chunk is one symbol at first, then grows towards TARGET_SECONDS of measured cost and CHUNK_BYTES of
-  results, and shrinks at the end of the job so that its last symbols are shared out, down to a millisecond's worth.
+- A chunk is one symbol at first, then grows towards TARGET_SECONDS of measured cost and 4 MiB of results, or
+  CHUNK_BYTES of cheap ones, and shrinks at the end of the job so that its last symbols are shared out, down to a
+  millisecond's worth.
 - A job whose results are not fetched gets no more chunks once they are `max_unfetched_bytes`: its client
   slows nobody else.
 - A symbol with more rows than a chunk's results may have is done in ranges of rows, one after the other;
@@ -33,7 +34,7 @@ __all__ = ["CHUNK_BYTES", "MAX_ATTEMPTS", "MAX_UNFETCHED_BYTES", "TARGET_SECONDS
 TARGET_SECONDS = 0.010
 """Worker time that a chunk should take: long against the cost of dispatching, short against a wait."""
 CHUNK_BYTES = 14 * 1024 * 1024
-"""Results that a chunk should have at most: so many that dispatching it, which takes half a millisecond, is little."""
+"""Results that a chunk should have at most."""
 MAX_UNFETCHED_BYTES = 8 * 1024 * 1024
 """Results of a job that wait for its client before it gets no more chunks; what is in flight then is added."""
 MAX_ATTEMPTS = 3
@@ -44,6 +45,10 @@ _GROWTH = 4
 """A chunk has at most so many times the symbols of the one before."""
 _NEW_COST_SHARE = 0.2
 """Of a chunk's cost in the smoothed one, at least: the first chunks count by their symbols."""
+_PLENTY_BYTES = 4 * 1024 * 1024
+_CHEAP_SECONDS = 0.003
+"""More results than those only where they take no longer than this: dispatching a chunk, half a millisecond, is then
+much beside it. For others it would be a longer wait for nothing."""
 _TAIL_SECONDS = 0.001
 """Worker time that is not shared out further at the end of a job: dispatching half of it would take as long."""
 
@@ -337,6 +342,7 @@ class Scheduler:
             return 1
         cost, rest = max(job.symbol_seconds, 1e-6), len(job.symbols)
         wanted = int(TARGET_SECONDS / cost)
-        fitting = int(self._chunk_bytes / max(job.symbol_bytes, 1.0))
+        size = max(job.symbol_bytes, 1.0)
+        fitting = min(int(self._chunk_bytes / size), max(int(_PLENTY_BYTES / size), int(_CHEAP_SECONDS / cost)))
         tail = min(rest, max(math.ceil(rest / (2 * self._workers)), int(_TAIL_SECONDS / cost)))
         return max(1, min(wanted, fitting, _GROWTH * job.last_chunk_symbols, tail, _MOST_SYMBOLS_IN_CHUNK))
