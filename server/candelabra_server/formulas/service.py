@@ -251,6 +251,8 @@ class FormulaService:
     def __init__(self, *, limits: FormulaLimits | None = None, store: FormulaStore | None = None) -> None:
         self._limits = limits or FormulaLimits()
         self._store = store
+        store_config = {} if store is None else {"store": str(store.folder)}
+        self._config = {"type": "builtin", **asdict(self._limits), **store_config}
         self._lock = threading.Lock()
         # Texts that are wrong are remembered too: sending one again must not cost more than sending a right one.
         self._compiled: OrderedDict[_CacheKey, _Compiled] = OrderedDict()
@@ -258,8 +260,7 @@ class FormulaService:
 
     def worker_config(self) -> dict[str, Any]:
         """What `create_formula_service` makes an equal service from, in JSON values."""
-        store = {} if self._store is None else {"store": str(self._store.folder)}
-        return {"type": "builtin", **asdict(self._limits), **store}
+        return dict(self._config)
 
     def find(self, reference: str) -> SavedFormula:
         """The saved or built-in formula of a reference such as `trend` or `trend@3`. Blocks.

@@ -40,14 +40,22 @@ def _as_json(what: str, config: Mapping[str, Any]) -> str:
             f"worker_config() of the {what} must return a dictionary with a text under 'type', "
             f"not {type(config).__name__}"
         )
-    for key, value in config.items():
+    for key in config:
         if not isinstance(key, str):
             raise ConfigurationError(f"worker_config() of the {what} has the key {key!r}; keys must be text")
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"worker_config() of the {what} has a {type(value).__name__} under {key!r}; only what JSON can "
-                "hold may cross to a worker (text, numbers, booleans, None, lists and dictionaries of them)"
-            ) from error
-    return json.dumps(dict(config), sort_keys=True)
+    try:
+        return json.dumps(dict(config), sort_keys=True)
+    except (TypeError, ValueError) as error:
+        key, value = next((key, value) for key, value in config.items() if not _is_json(value))
+        raise ConfigurationError(
+            f"worker_config() of the {what} has a {type(value).__name__} under {key!r}; only what JSON can "
+            "hold may cross to a worker (text, numbers, booleans, None, lists and dictionaries of them)"
+        ) from error
+
+
+def _is_json(value: Any) -> bool:  # noqa: ANN401 - whatever a plug-in has there
+    try:
+        json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError):
+        return False
+    return True
