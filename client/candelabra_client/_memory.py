@@ -14,7 +14,7 @@ _MOST_IN_HEAP_BYTES = 32 * 1024 * 1024
 
 
 def keep_freed_memory() -> None:
-    """Lets this process keep what it frees, so that it reads large results about a third faster.
+    """Lets this process keep what it frees, so that it reads large results about a quarter faster.
 
     gRPC gets memory for every message and frees it again. With its usual settings glibc gives such memory back to the
     system each time, and getting it again costs more than receiving the message. This sets glibc's thresholds

@@ -133,6 +133,22 @@ def test_parts_fit_and_add_up(rows, columns, float32):
         np.testing.assert_array_equal(np.concatenate(kept), array.astype(np.float32) if float32 else array)
 
 
+@pytest.mark.parametrize("float32", [False, True])
+@pytest.mark.parametrize("rows", [1_023, 1_024, 1_025, 2_048, 3_400])
+def test_long_columns_have_the_plain_messages_bytes_and_counts_wherever_values_are_missing(rows, float32):
+    """Columns are counted and copied in blocks of 1,024 rows."""
+    times = np.arange(rows, dtype=np.int64)
+    info = ResultInfo(snapshot_id="state:1d", warnings=["look out"])
+    missing = [[], [0], [rows - 1], [1_022, rows - 2], range(1_024), range(rows)]
+    columns = []
+    for number, positions in enumerate(missing):
+        values = np.random.default_rng(number).random(rows)
+        values[[position for position in positions if position < rows]] = np.nan
+        columns.append(ResultColumn(f"column_{number}", NUMBER, values))
+    expected = plain("A", times, columns, info, float32=float32)
+    assert encode_rows("A", times, columns, float32=float32) == [expected]
+
+
 def test_values_beyond_float32_become_infinite_quietly():
     (body,) = encode_rows("A", np.arange(1), [ResultColumn("v", NUMBER, np.array([1e300]))], float32=True)
     assert ProcessingResult.FromString(body).columns[0].values_f32 == [math.inf]
