@@ -309,7 +309,7 @@ def test_whatever_happens_every_symbol_ends_exactly_once(seed):
     assert max(ended.values()) == 1
 
 
-def test_chunks_grow_no_further_than_the_bytes_that_are_copied_at_once():
+def test_chunks_grow_no_further_than_the_bytes_that_they_may_have():
     scheduler = Scheduler(workers=1)
     job = scheduler.add(names(1_000), weight=1)
     sizes = []
@@ -320,6 +320,20 @@ def test_chunks_grow_no_further_than_the_bytes_that_are_copied_at_once():
         finish(scheduler, chunk, 0.0001 * len(chunk.symbols), size)
         scheduler.fetched(job, size)
     assert sizes == [1, 4, *[10] * 10]
+
+
+@pytest.mark.parametrize(("symbol_seconds", "most"), [(0.0001, 7), (0.001, 3), (0.002, 2)])
+def test_dear_results_are_no_more_than_four_mebibytes_or_three_milliseconds_of_them(symbol_seconds, most):
+    scheduler = Scheduler(workers=1)
+    job = scheduler.add(names(1_000), weight=1)
+    sizes = []
+    for _ in range(6):
+        chunk = scheduler.take()
+        sizes.append(len(chunk.symbols))
+        size = len(chunk.symbols) * CHUNK_BYTES // 7
+        finish(scheduler, chunk, symbol_seconds * len(chunk.symbols), size)
+        scheduler.fetched(job, size)
+    assert max(sizes) == sizes[-1] == most
 
 
 def test_symbols_for_which_a_chunk_had_no_room_are_next():
